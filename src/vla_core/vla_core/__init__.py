@@ -1,0 +1,1 @@
+"""The core of vla: values, alignment, chunk scheduling, smoothing, limits and the episode format. No ROS, no torch."""

@@ -1,0 +1,104 @@
+"""Reading an embodiment file and checking that its parts fit each other."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from vla_core import config
+from vla_core.embodiment.schema import Embodiment
+from vla_core.errors import ConfigError, choice
+
+
+def load_embodiment(path: Path | str) -> Embodiment:
+    """Reads an embodiment from YAML.
+
+    Raises:
+        ConfigError: one line for everything that is wrong, with its path and what was expected.
+    """
+    return check_embodiment(config.load(Embodiment, Path(path)), str(path))
+
+
+def embodiment_from_mapping(data: object, where: str) -> Embodiment:
+    """Reads an embodiment kept inside an episode or a checkpoint. Raises ConfigError as :func:`load_embodiment`."""
+    return check_embodiment(config.from_mapping(Embodiment, data, where), where)
+
+
+def check_embodiment(embodiment: Embodiment, where: str) -> Embodiment:
+    """Checks everything that types cannot: names that refer to other parts, sizes, order of limits. Returns it unchanged."""
+    problems = [
+        *_check_joints(embodiment),
+        *_check_streams(embodiment),
+        *_check_references(embodiment),
+    ]
+    problems = problems or [*_check_action(embodiment), *_check_gripper(embodiment)]
+    if problems:
+        raise ConfigError("\n".join(f"{where}: {problem}" for problem in problems))
+    return embodiment
+
+
+def _check_joints(embodiment: Embodiment) -> list[str]:
+    problems = []
+    for index, joint in enumerate(embodiment.joints):
+        if joint.position.min >= joint.position.max:
+            problems.append(
+                f"joints[{index}].position: expected min < max, found min {joint.position.min}, max {joint.position.max}"
+            )
+    names = embodiment.joint_names
+    problems += [f"joints: '{name}' stands there twice" for name in sorted({n for n in names if names.count(n) > 1})]
+    if not names:
+        problems.append("joints: expected at least one, found none")
+    return problems
+
+
+def _check_streams(embodiment: Embodiment) -> list[str]:
+    problems = []
+    for name, stream in embodiment.streams.items():
+        if name in embodiment.cameras:
+            problems.append(f"streams.{name}: there is a camera of this name too; expected another name")
+        if not stream.fields:
+            problems.append(f"streams.{name}.fields: expected at least one, found none")
+        for field_name, found in stream.fields.items():
+            if bool(found.names) == bool(stream.elements):
+                expected = "either its own 'names' or the stream's 'elements', not both and not neither"
+                problems.append(f"streams.{name}.fields.{field_name}: expected {expected}")
+    clocks = [*embodiment.cameras, "fixed"]
+    if embodiment.steps.clock not in clocks:
+        problems.append(f"steps.clock: expected {choice(clocks)}, found '{embodiment.steps.clock}'")
+    return problems
+
+
+def _check_references(embodiment: Embodiment) -> list[str]:
+    known = [f"{name}.{field}" for name, stream in embodiment.streams.items() for field in stream.fields]
+    groups = {f"proprioception.{group}": refs for group, refs in embodiment.proprioception.items()}
+    groups["action.fields"] = embodiment.action.fields
+    problems = [
+        f"{path}[{index}]: expected {choice(known)}, found '{reference}'"
+        for path, references in groups.items()
+        for index, reference in enumerate(references)
+        if reference not in known
+    ]
+    if "qpos" not in embodiment.proprioception:
+        problems.append("proprioception.qpos: missing")
+    return problems
+
+
+def _check_action(embodiment: Embodiment) -> list[str]:
+    expected = [*embodiment.joint_names]
+    if embodiment.gripper is not None:
+        expected.append(embodiment.gripper.action)
+    if list(embodiment.action_names) != expected:
+        return [
+            f"action.fields: expected the elements {expected} (the joints in order, then the gripper's action), "
+            f"found {list(embodiment.action_names)}"
+        ]
+    return []
+
+
+def _check_gripper(embodiment: Embodiment) -> list[str]:
+    gripper = embodiment.gripper
+    if gripper is None or gripper.closed <= gripper.close_below <= gripper.open_above <= gripper.open:
+        return []
+    return [
+        "gripper: expected closed <= close_below <= open_above <= open, found "
+        f"{gripper.closed}, {gripper.close_below}, {gripper.open_above}, {gripper.open}"
+    ]

@@ -1,0 +1,315 @@
+"""The embodiment file as frozen dataclasses: the only statement of its keys, their types, units and defaults.
+
+``vla_core.config`` reads them from YAML and reports wrong, missing and unknown keys with their path;
+``vla_core.embodiment.loading`` checks that the parts refer to each other consistently.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Annotated, Any, Literal
+
+from pydantic import Field as Constraint
+
+Positive = Annotated[float, Constraint(gt=0)]
+NotNegative = Annotated[float, Constraint(ge=0)]
+Name = Annotated[str, Constraint(min_length=1, pattern=r"^[A-Za-z][A-Za-z0-9_]*$")]
+Topic = Annotated[str, Constraint(min_length=1, pattern=r"^[A-Za-z/~][A-Za-z0-9_/~]*$")]
+Unit = Literal["rad", "m", "rad/s", "m/s", "Nm", "N", "1"]
+
+SCHEMA = "vla/embodiment/1"
+
+
+@dataclass(frozen=True)
+class Range:
+    """A closed interval [unit of the joint]."""
+
+    min: float
+    max: float
+
+
+@dataclass(frozen=True)
+class VelocityBound:
+    """One side of a velocity limit that narrows towards a position limit:
+
+    ``v(q) = min(velocity, max(0, offset + sqrt(max(0, gain * distance))))``, with ``distance`` from q to ``position``.
+
+    Source: libfranka, ``computeUpperLimitsJointVelocity`` and ``computeLowerLimitsJointVelocity``.
+    """
+
+    offset: float
+    """[rad/s]"""
+    gain: Positive
+    """[rad/s^2]"""
+    position: float
+    """where the square root begins [rad]"""
+
+
+@dataclass(frozen=True)
+class VelocityEnvelope:
+    """Position-dependent velocity limit of a joint: towards larger and towards smaller positions."""
+
+    upper: VelocityBound
+    lower: VelocityBound
+
+
+@dataclass(frozen=True)
+class Joint:
+    """A commanded joint and its limits [rad, s; m, s for a prismatic joint]."""
+
+    name: str
+    position: Range
+    velocity: Positive
+    acceleration: Positive
+    jerk: Positive
+    velocity_envelope: VelocityEnvelope | None = None
+
+
+@dataclass(frozen=True)
+class Align:
+    """How a stream's value at the time of a step is found.
+
+    method: ``interpolate`` linearly between the two neighbours in time; ``nearest`` in time, either side; or
+        ``latest_before``, the newest that is not younger than the step.
+    tolerance_ms: a sample farther than this from the step does not count; the step is dropped and counted [ms].
+    wait_ms: how long after a step's time a younger sample is waited for before the step is decided without it [ms].
+    """
+
+    method: Literal["interpolate", "nearest", "latest_before"]
+    tolerance_ms: Positive
+    wait_ms: NotNegative = 50.0
+
+
+@dataclass(frozen=True)
+class Camera:
+    """A camera, by its role. ``encoding`` is what is recorded and shown to the policy, whatever the message's encoding."""
+
+    topic: Topic
+    width: Annotated[int, Constraint(gt=0)]
+    height: Annotated[int, Constraint(gt=0)]
+    rate_hz: Positive
+    align: Align
+    encoding: Literal["rgb8"] = "rgb8"
+    reliability: Literal["reliable", "best_effort"] = "reliable"
+    stamp: Literal["header", "arrival"] = "header"
+
+
+@dataclass(frozen=True)
+class Elements:
+    """Picks elements of a message's arrays by name: ``path`` leads to the names in the message, ``names`` is our order."""
+
+    path: str
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Field:
+    """A numeric field of a stream's message: ``path`` with dots, for example ``reference.positions``.
+
+    ``names`` names its elements where the stream has no ``elements``.
+    """
+
+    path: str
+    unit: Unit
+    names: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Stream:
+    """A topic with numbers: proprioception or commands. All its fields are one vector, in the order given here."""
+
+    topic: Topic
+    type: Annotated[str, Constraint(pattern=r"^\w+/msg/\w+$")]
+    rate_hz: NotNegative
+    align: Align
+    fields: Mapping[Name, Field]
+    elements: Elements | None = None
+    reliability: Literal["reliable", "best_effort"] = "reliable"
+    stamp: Literal["header", "arrival"] = "header"
+
+    def names_of(self, field_name: str) -> tuple[str, ...]:
+        """The element names of one of the fields."""
+        own = self.fields[field_name].names
+        return own or (self.elements.names if self.elements else ())
+
+    def slice_of(self, field_name: str) -> slice:
+        """Where the field lies in the stream's vector."""
+        start = 0
+        for name in self.fields:
+            size = len(self.names_of(name))
+            if name == field_name:
+                return slice(start, start + size)
+            start += size
+        raise KeyError(field_name)
+
+    @property
+    def size(self) -> int:
+        """Length of the stream's vector."""
+        return sum(len(self.names_of(name)) for name in self.fields)
+
+
+@dataclass(frozen=True)
+class ActionSpace:
+    """What an action is: the kind of target, and the recorded fields that hold it (``stream.field``)."""
+
+    kind: Literal["joint_position"]
+    fields: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class ArmController:
+    """The ros2_control controller that takes the arm's commands."""
+
+    name: Name
+    kind: Literal["joint_trajectory", "forward_command"] = "joint_trajectory"
+
+
+@dataclass(frozen=True)
+class Gripper:
+    """A gripper that takes ``control_msgs/action/GripperCommand``, whose position is that of one finger.
+
+    A command below ``close_below`` closes it, above ``open_above`` opens it, between them nothing changes.
+    """
+
+    action: str
+    """name of the action dimension that commands it"""
+    goal_topic: Topic
+    """the GripperCommand action"""
+    command_topic: Topic
+    """``std_msgs/msg/Float64``, where every gripper target is also published, because goals cannot be recorded [m]"""
+    open: float
+    """finger position when open [m]"""
+    closed: float
+    """finger position to squeeze towards [m]"""
+    close_below: float
+    """[m]"""
+    open_above: float
+    """[m]"""
+    max_effort: Positive
+    """[N]"""
+
+
+@dataclass(frozen=True)
+class Steps:
+    """When a step is taken, for recording and for observing alike.
+
+    clock: a camera's role (a step at every image of it) or ``fixed`` (at whole multiples of the period).
+    rate_hz: steps per second; also the rate of the actions in a chunk.
+    end_steps: rows added at the end of an episode with the last images and state, marker 1 (0 before).
+    """
+
+    clock: str
+    rate_hz: Positive
+    end_steps: Annotated[int, Constraint(ge=0)] = 0
+
+
+@dataclass(frozen=True)
+class Safety:
+    """When to refuse and when to stop."""
+
+    max_observation_age_ms: Positive = 150.0
+    """an observation older than this is not inferred from, and a chunk from one older than this plus its latency is refused"""
+    silence_ms: Positive = 300.0
+    """without a usable reference for this long the arm is brought to a stop and the fault is latched"""
+    max_start_distance: Positive = 0.5
+    """a chunk whose first usable action is farther than this from the arm, in any joint, is refused [rad or m]"""
+
+
+@dataclass(frozen=True)
+class Motion:
+    """Shares of the joints' limits that commands may use, and how far ahead motion is planned."""
+
+    velocity_share: Annotated[float, Constraint(gt=0, le=1)] = 0.9
+    acceleration_share: Annotated[float, Constraint(gt=0, le=1)] = 0.9
+    jerk_share: Annotated[float, Constraint(gt=0, le=1)] = 0.3
+    control_rate_hz: Positive = 100.0
+    look_ahead_ms: Positive = 100.0
+    """a deviation from the reference is made good over this time"""
+    lead_ms: NotNegative = 20.0
+    """a new plan leaves the one that was sent this long after it is made, so that it arrives before it differs"""
+
+
+@dataclass(frozen=True)
+class RealBringup:
+    """The launch file that brings up the real robot's driver and controllers."""
+
+    package: str
+    launch_file: str
+    arguments: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Embodiment:
+    """Everything about a robot. See config/embodiments/fr3.yaml for a commented example."""
+
+    schema: Literal["vla/embodiment/1"]
+    name: str
+    joints: tuple[Joint, ...]
+    cameras: Mapping[Name, Camera]
+    streams: Mapping[Name, Stream]
+    proprioception: Mapping[Literal["qpos", "qvel", "effort"], tuple[str, ...]]
+    action: ActionSpace
+    arm: ArmController
+    steps: Steps
+    gripper: Gripper | None = None
+    safety: Safety = Safety()
+    motion: Motion = Motion()
+    real: RealBringup | None = None
+    description: str = ""
+
+    @property
+    def joint_names(self) -> tuple[str, ...]:
+        return tuple(joint.name for joint in self.joints)
+
+    @property
+    def step_ns(self) -> int:
+        """Time between two steps, and between two actions of a chunk [ns]."""
+        return round(1e9 / self.steps.rate_hz)
+
+    @cached_property
+    def action_names(self) -> tuple[str, ...]:
+        """One name per action dimension: joint names, and the gripper's."""
+        return self.names_of(self.action.fields)
+
+    @cached_property
+    def action_units(self) -> tuple[str, ...]:
+        """One unit per action dimension."""
+        return self.units_of(self.action.fields)
+
+    def field(self, reference: str) -> tuple[str, Stream, Field]:
+        """Looks up ``stream.field``. Returns the stream's name, the stream and the field."""
+        stream_name, _, field_name = reference.partition(".")
+        stream = self.streams[stream_name]
+        return stream_name, stream, stream.fields[field_name]
+
+    def names_of(self, references: tuple[str, ...]) -> tuple[str, ...]:
+        """Element names of the vector that ``references`` (each ``stream.field``) make together."""
+        names: list[str] = []
+        for reference in references:
+            _, stream, _ = self.field(reference)
+            names.extend(stream.names_of(reference.partition(".")[2]))
+        return tuple(names)
+
+    def units_of(self, references: tuple[str, ...]) -> tuple[str, ...]:
+        """Units of the same elements."""
+        units: list[str] = []
+        for reference in references:
+            _, stream, found = self.field(reference)
+            units.extend([found.unit] * len(stream.names_of(reference.partition(".")[2])))
+        return tuple(units)
+
+    @cached_property
+    def observed_streams(self) -> tuple[str, ...]:
+        """Streams that a policy sees: those of the proprioception. The others (commands) are only recorded."""
+        used = {reference.partition(".")[0] for group in self.proprioception.values() for reference in group}
+        return tuple(name for name in self.streams if name in used)
+
+    def __hash__(self) -> int:
+        return hash((self.name, self.joints))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        from vla_core.config import from_mapping, to_mapping
+
+        return from_mapping, (Embodiment, to_mapping(self), self.name)

@@ -1,0 +1,98 @@
+"""Polynomial segments between two states, as joint_trajectory_controller interpolates them.
+
+Coefficients are (6, n), lowest power first: position(t) = sum_k c[k] t^k, for n joints, t in seconds since the segment began.
+Source of the degree rules: ros2_controllers, ``Trajectory::interpolate_between_points``.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+
+# d/dt of the powers: row k holds the factors of the k-th derivative
+_POWERS = np.arange(6)
+_FACTORS = np.array(
+    [
+        [1, 1, 1, 1, 1, 1],
+        [0, 1, 2, 3, 4, 5],
+        [0, 0, 2, 6, 12, 20],
+        [0, 0, 0, 6, 24, 60],
+    ],
+    dtype=np.float64,
+)
+
+
+class State(NamedTuple):
+    """Where joints are and how they move; every array has the same shape (..., n).
+
+    position [rad or m], velocity [rad/s or m/s], acceleration [rad/s^2 or m/s^2].
+    """
+
+    position: Array
+    velocity: Array
+    acceleration: Array
+
+    @staticmethod
+    def at_rest(position: Array) -> State:
+        position = np.asarray(position, dtype=np.float64)
+        return State(position, np.zeros_like(position), np.zeros_like(position))
+
+
+def linear(duration_s: float, start: Array, end: Array) -> Array:
+    """Coefficients (6, n) of the straight line from ``start`` to ``end`` (n,)."""
+    coefficients = np.zeros((6, len(start)))
+    coefficients[0] = start
+    coefficients[1] = (end - start) / duration_s
+    return coefficients
+
+
+def cubic(duration_s: float, start: Array, start_velocity: Array, end: Array, end_velocity: Array) -> Array:
+    """Coefficients (6, n) of the cubic with these positions and velocities (n,) at its ends."""
+    h = duration_s
+    coefficients = np.zeros((6, len(start)))
+    coefficients[0] = start
+    coefficients[1] = start_velocity
+    coefficients[2] = (3.0 * (end - start) - (2.0 * start_velocity + end_velocity) * h) / h**2
+    coefficients[3] = (2.0 * (start - end) + (start_velocity + end_velocity) * h) / h**3
+    return coefficients
+
+
+def quintic(duration_s: float, start: State, end: State) -> Array:
+    """Coefficients (6, n) of the quintic with these positions, velocities and accelerations at its ends."""
+    h = duration_s
+    distance = end.position - start.position
+    coefficients = np.empty((6, len(start.position)))
+    coefficients[0] = start.position
+    coefficients[1] = start.velocity
+    coefficients[2] = 0.5 * start.acceleration
+    coefficients[3] = (
+        20.0 * distance
+        - (8.0 * end.velocity + 12.0 * start.velocity) * h
+        - (3.0 * start.acceleration - end.acceleration) * h**2
+    ) / (2.0 * h**3)
+    coefficients[4] = (
+        -30.0 * distance
+        + (14.0 * end.velocity + 16.0 * start.velocity) * h
+        + (3.0 * start.acceleration - 2.0 * end.acceleration) * h**2
+    ) / (2.0 * h**4)
+    coefficients[5] = (
+        12.0 * distance - 6.0 * (end.velocity + start.velocity) * h + (end.acceleration - start.acceleration) * h**2
+    ) / (2.0 * h**5)
+    return coefficients
+
+
+def derivative(coefficients: Array, times_s: Array, order: int) -> Array:
+    """The ``order``-th derivative at ``times_s`` (k,): (k, n). Order 0 is the position, 3 the jerk."""
+    powers = np.maximum(_POWERS - order, 0)
+    basis = _FACTORS[order] * np.asarray(times_s, dtype=np.float64)[:, None] ** powers  # (k, 6)
+    return np.asarray(basis @ coefficients)
+
+
+def state_at(coefficients: Array, time_s: float) -> State:
+    """Position, velocity and acceleration (n,) at one time."""
+    t = np.array([time_s])
+    return State(*(derivative(coefficients, t, order)[0] for order in range(3)))
