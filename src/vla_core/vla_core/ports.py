@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Protocol
-
-import numpy as np
-from numpy.typing import NDArray
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
 
 from vla_core.action_chunk import ActionChunk
+from vla_core.chunking.curve import Reference
 from vla_core.observation import Observation, Step
+
+if TYPE_CHECKING:
+    from vla_core.episodes.metadata import RecordingSummary
 
 
 class Clock(Protocol):
@@ -33,27 +35,20 @@ class Policy(Protocol):
 
 
 class ChunkScheduler(Protocol):
-    """Answers which action is meant at a time, from the chunks submitted so far."""
+    """Answers what is meant at a time, from the chunks submitted so far."""
+
+    @property
+    def ruling(self) -> ActionChunk | None:
+        """The newest chunk that has a say, or None."""
+        ...
 
     def submit(self, chunk: ActionChunk, now_ns: int) -> None: ...
 
     def reference_at(self, time_ns: int) -> Reference | None:
-        """The reference at a time, or None where no chunk reaches."""
+        """What is meant at a time, or None where no chunk reaches."""
         ...
 
     def reset(self) -> None: ...
-
-
-class Reference(Protocol):
-    """A point of the path that the chunks ask for.
-
-    Attributes:
-        position: (action_dim,) [unit of the action].
-        velocity: (action_dim,) [unit of the action per second].
-    """
-
-    position: NDArray[np.float64]
-    velocity: NDArray[np.float64]
 
 
 class EpisodeWriter(Protocol):
@@ -61,6 +56,8 @@ class EpisodeWriter(Protocol):
 
     def append(self, step: Step) -> None: ...
 
-    def finish(self, outcome: str) -> None: ...
+    def finish(self, outcome: str, summary: RecordingSummary | None = None) -> Path:
+        """Completes the episode. Returns where it is."""
+        ...
 
     def discard(self) -> None: ...

@@ -61,28 +61,28 @@ def cubic(duration_s: float, start: Array, start_velocity: Array, end: Array, en
     return coefficients
 
 
-def quintic(duration_s: float, start: State, end: State) -> Array:
-    """Coefficients (6, n) of the quintic with these positions, velocities and accelerations at its ends."""
+def quintic(duration_s: float | Array, start: State, end: State) -> Array:
+    """Coefficients (..., 6, n) of the quintics with these positions, velocities and accelerations at their ends.
+
+    Args:
+        duration_s: of one segment, or (s, 1) of several [s].
+        start, end: states (n,), or (s, n) for several segments.
+    """
     h = duration_s
     distance = end.position - start.position
-    coefficients = np.empty((6, len(start.position)))
-    coefficients[0] = start.position
-    coefficients[1] = start.velocity
-    coefficients[2] = 0.5 * start.acceleration
-    coefficients[3] = (
+    first = (
         20.0 * distance
         - (8.0 * end.velocity + 12.0 * start.velocity) * h
         - (3.0 * start.acceleration - end.acceleration) * h**2
-    ) / (2.0 * h**3)
-    coefficients[4] = (
+    )
+    second = (
         -30.0 * distance
         + (14.0 * end.velocity + 16.0 * start.velocity) * h
         + (3.0 * start.acceleration - 2.0 * end.acceleration) * h**2
-    ) / (2.0 * h**4)
-    coefficients[5] = (
-        12.0 * distance - 6.0 * (end.velocity + start.velocity) * h + (end.acceleration - start.acceleration) * h**2
-    ) / (2.0 * h**5)
-    return coefficients
+    )
+    third = 12.0 * distance - 6.0 * (end.velocity + start.velocity) * h + (end.acceleration - start.acceleration) * h**2
+    low = (start.position, start.velocity, 0.5 * start.acceleration)
+    return np.stack([*low, first / (2.0 * h**3), second / (2.0 * h**4), third / (2.0 * h**5)], axis=-2)
 
 
 def derivative(coefficients: Array, times_s: Array, order: int) -> Array:

@@ -1,0 +1,65 @@
+"""A chunk as a smooth curve over absolute time."""
+
+from __future__ import annotations
+
+import functools
+from typing import NamedTuple
+
+import numpy as np
+from scipy.interpolate import CubicSpline
+
+from vla_core.action_chunk import ActionChunk
+from vla_core.motion.polynomial import Array
+
+
+class Reference(NamedTuple):
+    """A point of the path that the chunks ask for; every array is (action_dim,) [unit of the action, s]."""
+
+    position: Array
+    velocity: Array
+    acceleration: Array
+
+
+class ChunkCurve:
+    """The cubic spline through the actions of a chunk, after their noise was taken out.
+
+    A policy's actions scatter by some milliradians from one to the next; followed exactly, at 30 Hz, that alone would use up
+    the acceleration limit. The Whittaker smoother moves the actions to where the sum of squared moves plus ``roughness``
+    times the sum of squared third differences is least; it has no lag and keeps a constant acceleration as it is.
+
+    Args:
+        chunk: (action_horizon, action_dim) actions with their times.
+        roughness: how strongly noise is taken out; 0 passes through every action.
+
+    Source of the smoother: P. H. C. Eilers, "A Perfect Smoother", Analytical Chemistry 75 (2003).
+    """
+
+    def __init__(self, chunk: ActionChunk, roughness: float) -> None:
+        self.chunk = chunk
+        actions = chunk.actions
+        if len(actions) == 1:
+            self._spline = None
+            return
+        if roughness > 0.0 and len(actions) > 3:
+            actions = _smoother(len(actions), roughness) @ actions
+        seconds = np.arange(len(actions)) * (chunk.step_ns * 1e-9)
+        self._spline = CubicSpline(seconds, actions, bc_type="natural")
+
+    def covers(self, time_ns: int) -> bool:
+        """Whether the chunk has an action at or on both sides of the time."""
+        return self.chunk.start_ns <= time_ns <= self.chunk.end_ns
+
+    def at(self, time_ns: int) -> Reference:
+        """Position, velocity and acceleration at a time that the chunk covers."""
+        if self._spline is None:
+            still = np.zeros_like(self.chunk.actions[0])
+            return Reference(self.chunk.actions[0].copy(), still, still)
+        seconds = (time_ns - self.chunk.start_ns) * 1e-9
+        return Reference(self._spline(seconds), self._spline(seconds, 1), self._spline(seconds, 2))
+
+
+@functools.lru_cache(maxsize=16)
+def _smoother(count: int, roughness: float) -> Array:
+    """(count, count) matrix of the Whittaker smoother with third differences."""
+    differences = np.diff(np.eye(count), n=3, axis=0)
+    return np.asarray(np.linalg.inv(np.eye(count) + roughness * differences.T @ differences))

@@ -1,0 +1,222 @@
+"""The execution of chunks, as a state machine over plain values.
+
+::
+
+    DISARMED ──arm──▶ ARMED ──chunk──▶ RUNNING ──no more chunks expected──▶ ARMED
+                                          └──malformed chunk, silence──▶ FAULT (stops, latched) ──disarm──▶ DISARMED
+
+SHADOW is ARMED and RUNNING together with nothing sent. Every plan that leaves ends at rest, so that silence from this side
+stops the arm; a fault plans the stop at once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+import numpy as np
+
+from vla_core.action_chunk import ActionChunk, validate_chunk
+from vla_core.embodiment import Embodiment, JointLimits
+from vla_core.errors import ChunkError, LimitError
+from vla_core.execution.gripper import GripperSwitch
+from vla_core.motion.polynomial import Array
+from vla_core.motion.smoother import Smoothed, Smoother
+from vla_core.ports import ChunkScheduler
+
+_MS = 1_000_000
+_FUTURE_NS = 50 * _MS  # clocks of two machines may differ by this much
+_STANDING = 0.05  # slower than this is standing still [rad/s or m/s]
+
+
+class ExecutorState(Enum):
+    DISARMED = 0
+    SHADOW = 1
+    ARMED = 2
+    RUNNING = 3
+    FAULT = 4
+
+
+@dataclass(frozen=True)
+class Output:
+    """What a tick decided.
+
+    smoothed: the motion; ``smoothed.changed`` says whether it must be sent.
+    gripper: new gripper target, to be sent once [m per finger]; None if it stays.
+    send: False in shadow mode, where everything is decided and nothing leaves.
+    """
+
+    smoothed: Smoothed
+    gripper: float | None
+    send: bool
+
+
+@dataclass
+class Counters:
+    """What happened since arming."""
+
+    chunks_accepted: int = 0
+    chunks_refused: int = 0
+
+
+class Executor:
+    """Executes chunks on the arm of an embodiment, by absolute time.
+
+    Args:
+        embodiment: limits, action names, safety and motion settings.
+        scheduler: the strategy that says what the chunks ask for at a time.
+    """
+
+    def __init__(self, embodiment: Embodiment, scheduler: ChunkScheduler) -> None:
+        self.state = ExecutorState.DISARMED
+        self.message = ""
+        self.counters = Counters()
+        self.scheduler = scheduler
+        self._embodiment = embodiment
+        self._limits = JointLimits.of(embodiment)
+        self._joints = slice(0, len(embodiment.joints))
+        self._smoother: Smoother | None = None
+        self._gripper: GripperSwitch | None = None
+        self._shadow = False
+        self._chunks_expected = False
+        self._starved_since_ns: int | None = None
+
+    @property
+    def gripper_target(self) -> float | None:
+        """The gripper target that was sent last [m per finger]."""
+        return self._gripper.target if self._gripper else None
+
+    # -- what an operator asks for -----------------------------------------------------------------------------------
+
+    def arm(self, position: Array, velocity: Array, now_ns: int, shadow: bool) -> None:
+        """Begins at rest where the arm stands.
+
+        Args:
+            position: (n,) where the controller holds the arm, or where it was measured [rad or m].
+            velocity: (n,) measured [rad/s or m/s].
+
+        Raises:
+            LimitError: the arm moves, or stands outside of its limits.
+        """
+        if self.state is not ExecutorState.DISARMED:
+            raise LimitError(f"expected the state DISARMED before arming, found {self.state.name}; disarm first")
+        fastest = int(np.argmax(np.abs(velocity)))
+        if abs(velocity[fastest]) > _STANDING:
+            name = self._embodiment.joint_names[fastest]
+            raise LimitError(
+                f"expected an arm that stands still before arming, found {name} at {velocity[fastest]:.3f} rad/s "
+                f"(at most {_STANDING})"
+            )
+        self._smoother = Smoother(self._limits, self._embodiment.motion, position, now_ns)
+        self._gripper = GripperSwitch(self._embodiment.gripper) if self._embodiment.gripper else None
+        self.scheduler.reset()
+        self.counters = Counters()
+        self._starved_since_ns = None
+        self._shadow = shadow
+        self._enter(ExecutorState.SHADOW if shadow else ExecutorState.ARMED, "")
+
+    def disarm(self, now_ns: int) -> Output | None:
+        """Ends, with a stop to be sent if the arm moves."""
+        smoother, self._smoother = self._smoother, None
+        send = self.state not in (ExecutorState.DISARMED, ExecutorState.SHADOW)
+        self._enter(ExecutorState.DISARMED, "")
+        return Output(smoother.stop(now_ns), None, send) if smoother else None
+
+    def fault(self, reason: str) -> None:
+        """Latches a fault; the next tick plans the stop."""
+        if self.state not in (ExecutorState.DISARMED, ExecutorState.FAULT):
+            self._enter(ExecutorState.FAULT, reason)
+
+    # -- chunks ------------------------------------------------------------------------------------------------------
+
+    def expect_chunks(self, expected: bool) -> None:
+        """Tells whether a policy is running: only then is it a fault when its chunks stop coming."""
+        self._chunks_expected = expected
+
+    def submit(self, chunk: ActionChunk, now_ns: int) -> None:
+        """Takes a chunk. One that is late, or starts too far away, is refused; a malformed one is a fault.
+
+        Raises:
+            ChunkError: why it was refused, for the log.
+        """
+        if self.state in (ExecutorState.DISARMED, ExecutorState.FAULT):
+            return
+        try:
+            validate_chunk(chunk, self._embodiment.action_names)
+        except ChunkError as error:
+            self.counters.chunks_refused += 1
+            self.fault(str(error))
+            raise
+        if reason := self._late(chunk, now_ns) or self._far(chunk, now_ns):
+            self.counters.chunks_refused += 1
+            self.message = reason
+            raise ChunkError(reason)
+        self.scheduler.submit(chunk, now_ns)
+        self.counters.chunks_accepted += 1
+        if self.state is ExecutorState.ARMED:
+            self._enter(ExecutorState.RUNNING, "")
+
+    def _late(self, chunk: ActionChunk, now_ns: int) -> str:
+        age_ns = now_ns - chunk.observation_ns
+        allowed_ns = round(self._embodiment.safety.max_observation_age_ms * _MS) + chunk.inference_latency_ns
+        if age_ns > allowed_ns:
+            return (
+                f"chunk {chunk.sequence}: its observation is {age_ns / _MS:.0f} ms old, "
+                f"expected at most {allowed_ns / _MS:.0f} ms"
+            )
+        if age_ns < -_FUTURE_NS:
+            return (
+                f"chunk {chunk.sequence}: its observation lies {-age_ns / _MS:.0f} ms in the future; "
+                "expected clocks that agree"
+            )
+        return ""
+
+    def _far(self, chunk: ActionChunk, now_ns: int) -> str:
+        """Why a chunk may not be the first one: it starts too far from where the arm is."""
+        if self._smoother is None or self.scheduler.reference_at(now_ns) is not None:
+            return ""
+        here = self._smoother.plan.state_at(now_ns).position
+        first = chunk.actions[np.searchsorted(chunk.times_ns(), now_ns).clip(0, len(chunk.actions) - 1)]
+        distance = np.abs(first[self._joints] - here)
+        joint, limit = int(np.argmax(distance)), self._embodiment.safety.max_start_distance
+        if distance[joint] <= limit:
+            return ""
+        name = self._embodiment.joint_names[joint]
+        return f"chunk {chunk.sequence}: starts {distance[joint]:.2f} from the arm in {name}, expected at most {limit}"
+
+    # -- time --------------------------------------------------------------------------------------------------------
+
+    def tick(self, now_ns: int) -> Output | None:
+        """Decides what to send now; None when disarmed."""
+        if self._smoother is None:
+            return None
+        if self.state is ExecutorState.FAULT:
+            return Output(self._smoother.stop(now_ns), None, not self._shadow)
+        self._watch_for_silence(now_ns)
+        smoothed = self._smoother.track(self.scheduler, self._joints, now_ns)
+        return Output(smoothed, self._gripper_change(now_ns), not self._shadow)
+
+    def _watch_for_silence(self, now_ns: int) -> None:
+        """Starvation is a fault while a policy runs, and the end of a run when none does."""
+        if self.scheduler.reference_at(now_ns) is not None or self.scheduler.ruling is None:
+            self._starved_since_ns = None
+            return
+        if not self._chunks_expected:
+            self.scheduler.reset()
+            if self.state is ExecutorState.RUNNING:
+                self._enter(ExecutorState.ARMED, "")
+            return
+        self._starved_since_ns = self._starved_since_ns or now_ns
+        silence_ms = self._embodiment.safety.silence_ms
+        if now_ns - self._starved_since_ns > silence_ms * _MS:
+            self.fault(f"no usable action for {silence_ms:.0f} ms although the policy is running; the arm was stopped")
+
+    def _gripper_change(self, now_ns: int) -> float | None:
+        reference = self.scheduler.reference_at(now_ns)
+        if self._gripper is None or reference is None:
+            return None
+        return self._gripper.update(float(reference.position[len(self._embodiment.joints)]))
+
+    def _enter(self, state: ExecutorState, message: str) -> None:
+        self.state = state
+        self.message = message

@@ -1,0 +1,99 @@
+"""Motion at the limits: Ruckig's time-optimal, jerk-limited profiles as knots.
+
+Ruckig's jerk is piecewise constant. With a knot at every change of any joint's jerk, the quintic between two knots is Ruckig's
+own cubic, so that nothing is lost or overshot when a controller interpolates the knots.
+Source: L. Berscheid, T. Kröger, "Jerk-limited Real-time Trajectory Generation with Arbitrary Target States", RSS 2021.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from ruckig import ControlInterface, InputParameter, Result, Ruckig, Synchronization, Trajectory
+
+from vla_core.embodiment.limits import JointLimits
+from vla_core.motion.bounds import LimitShare
+from vla_core.motion.polynomial import Array, State
+
+_CLOSEST_S = 2e-5  # knots closer together than this are merged
+
+
+class TimeOptimal:
+    """Profiles of n joints inside shares of their limits (position-dependent velocity limits are for the caller to check)."""
+
+    def __init__(self, limits: JointLimits, share: LimitShare) -> None:
+        count = len(limits.velocity)
+        self._velocity = limits.velocity * share.velocity
+        self._acceleration = limits.acceleration * share.acceleration
+        self._jerk = limits.jerk * share.jerk
+        self._generator = Ruckig(count)
+        self._trajectory = Trajectory(count)
+        self._input = InputParameter(count)
+
+    def towards(
+        self, start: State, target: State, start_ns: int, duration_ns: int, reduction: float
+    ) -> tuple[list[int], list[State]]:
+        """The first part of the fastest motion to a moving target.
+
+        Args:
+            start, target: states (n,).
+            start_ns: time of ``start`` [ns].
+            duration_ns: how much of the motion is wanted [ns].
+            reduction: of the velocity limit, 1 for all of it.
+
+        Returns:
+            Knots after ``start_ns``: times [ns] and states; empty if there is no such motion.
+        """
+        parameters = self._parameters(start, reduction)
+        parameters.control_interface = ControlInterface.Position
+        parameters.target_position = target.position.tolist()
+        limit = np.array(parameters.max_velocity) * 0.999
+        parameters.target_velocity = np.clip(target.velocity, -limit, limit).tolist()
+        return self._knots(parameters, start_ns, duration_ns)
+
+    def to_rest(self, start: State, start_ns: int) -> tuple[list[int], list[State]]:
+        """The fastest stop, each joint for itself. Knots as in :meth:`towards`; the last one is at rest."""
+        parameters = self._parameters(start, 1.0)
+        parameters.control_interface = ControlInterface.Velocity
+        parameters.synchronization = Synchronization.No
+        times_ns, states = self._knots(parameters, start_ns, None)
+        if states:
+            states[-1] = State.at_rest(states[-1].position)
+        return times_ns, states
+
+    def _parameters(self, start: State, reduction: float) -> InputParameter:
+        parameters = self._input
+        parameters.synchronization = Synchronization.Time
+        parameters.current_position = start.position.tolist()
+        parameters.current_velocity = start.velocity.tolist()
+        parameters.current_acceleration = start.acceleration.tolist()
+        parameters.target_velocity = [0.0] * len(start.position)
+        parameters.target_acceleration = [0.0] * len(start.position)
+        # a state may lie a rounding error beyond a limit that it uses fully
+        parameters.max_velocity = np.maximum(self._velocity * reduction, np.abs(start.velocity)).tolist()
+        parameters.max_acceleration = np.maximum(self._acceleration, np.abs(start.acceleration)).tolist()
+        parameters.max_jerk = self._jerk.tolist()
+        return parameters
+
+    def _knots(
+        self, parameters: InputParameter, start_ns: int, duration_ns: int | None
+    ) -> tuple[list[int], list[State]]:
+        result = self._generator.calculate(parameters, self._trajectory)
+        if result not in (Result.Working, Result.Finished) or self._trajectory.duration <= 0.0:
+            return [], []
+        end = self._trajectory.duration if duration_ns is None else min(duration_ns * 1e-9, self._trajectory.duration)
+        # the states are those of the whole nanoseconds, not of the switches: half a nanosecond at 1 rad/s between two knots
+        # that are a millisecond apart would be a jerk of 30 rad/s^3
+        times_ns = [round(float(time) * 1e9) for time in self._switches(end)]
+        states = [State(*(np.array(part) for part in self._trajectory.at_time(time_ns * 1e-9))) for time_ns in times_ns]
+        return [start_ns + time_ns for time_ns in times_ns], states
+
+    def _switches(self, end: float) -> Array:
+        """Times after 0 at which any joint's jerk changes, up to and with ``end`` [s]."""
+        times = [np.array([end])]
+        for profile in self._trajectory.profiles[0]:
+            phases = np.concatenate([profile.brake.t, profile.t, profile.accel.t])
+            times.append(np.cumsum(phases))
+        merged = np.unique(np.concatenate(times))
+        merged = merged[(merged > _CLOSEST_S) & (merged <= end)]
+        keep = np.append(np.diff(merged) > _CLOSEST_S, True)
+        return np.asarray(merged[keep])

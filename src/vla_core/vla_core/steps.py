@@ -1,0 +1,38 @@
+"""From an aligned step to what a policy sees and what an episode records: the one place where streams become vectors."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vla_core.embodiment.schema import Embodiment
+from vla_core.observation import Observation, Step
+
+
+def observation_from(step: Step, embodiment: Embodiment, prompt: str) -> Observation:
+    """Makes the observation that a policy gets from a step. The step must hold every camera and observed stream."""
+    streams = (*embodiment.cameras, *embodiment.observed_streams)
+    return Observation(
+        stamp_ns=step.stamp_ns,
+        images={role: step.samples[role].value.astype(np.uint8, copy=False) for role in embodiment.cameras},
+        proprioception={
+            group: vector_from(step, embodiment, references) for group, references in embodiment.proprioception.items()
+        },
+        prompt=prompt,
+        ages_ns={stream: step.age_ns(stream) for stream in streams},
+    )
+
+
+def action_from(step: Step, embodiment: Embodiment) -> NDArray[np.float64]:
+    """The action recorded at a step (action_dim,) [units of the embodiment's action space]."""
+    return vector_from(step, embodiment, embodiment.action.fields)
+
+
+def vector_from(step: Step, embodiment: Embodiment, references: tuple[str, ...]) -> NDArray[np.float64]:
+    """Concatenates fields (each ``stream.field``) of a step into one vector (n,) float64."""
+    parts = []
+    for reference in references:
+        stream_name, stream, _ = embodiment.field(reference)
+        value = step.samples[stream_name].value.astype(np.float64, copy=False)
+        parts.append(value[stream.slice_of(reference.partition(".")[2])])
+    return np.concatenate(parts)

@@ -1,0 +1,1 @@
+"""The ROS edge that the nodes share: a host that runs a node, lockstep, message codecs, parameters."""

@@ -1,0 +1,286 @@
+"""Runs a node: one loop that takes messages and fires timers, and a thread for services, actions and parameters.
+
+Handlers of messages, timers and services all run in the loop, one at a time, so that a node needs no locks. Data topics are
+taken by the loop itself rather than by an executor: one rclpy executor round costs a hundred microseconds, taking a message
+ten. What "now" is and when handlers run is up to the pacer: real time, or lockstep with a simulation.
+"""
+
+from __future__ import annotations
+
+import queue
+import signal
+import threading
+from collections import deque
+from collections.abc import Callable
+from typing import Any, Protocol, TypeVar
+
+import rclpy
+from rclpy.action import ActionClient
+from rclpy.callback_groups import CallbackGroup, ReentrantCallbackGroup
+from rclpy.client import Client
+from rclpy.executors import ExternalShutdownException, MultiThreadedExecutor
+from rclpy.impl.implementation_singleton import rclpy_implementation as _rclpy
+from rclpy.node import Node
+from rclpy.qos import QoSProfile
+
+from vla_core.ports import Clock
+
+T = TypeVar("T")
+MessageHandler = Callable[[Any, int], None]  # message, receive time [ns]
+TimerHandler = Callable[[int], None]  # now [ns]
+
+_CONTROL_THREADS = 4
+
+
+class Pacer(Protocol):
+    """Decides what time it is and when handlers run."""
+
+    @property
+    def clock(self) -> Clock: ...
+
+    def start(self, host: NodeHost) -> None:
+        """Called once, when all subscriptions and publishers exist."""
+        ...
+
+    def turn(self, host: NodeHost) -> None:
+        """Waits for something to do and does it."""
+        ...
+
+
+class DataTopic:
+    """A subscription of the loop: its messages wait here until the pacer delivers them."""
+
+    def __init__(self, handle: Any, handler: MessageHandler) -> None:
+        self.subscription = handle
+        self.topic: str = handle.topic_name
+        self.waiting: deque[Any] = deque()
+        self.delivered = 0
+        self._handler = handler
+
+    @property
+    def taken(self) -> int:
+        """Messages taken from the middleware since the start."""
+        return self.delivered + len(self.waiting)
+
+    def take(self) -> None:
+        """Takes everything that the middleware has for this topic."""
+        subscription = self.subscription
+        with subscription.handle:
+            take = subscription.handle.take_message
+            while (taken := take(subscription.msg_type, subscription.raw)) is not None:
+                self.waiting.append(taken[0])
+
+    def deliver(self, receive_ns: int, count: int | None = None) -> None:
+        """Hands the oldest ``count`` waiting messages (all by default) to the handler."""
+        for _ in range(len(self.waiting) if count is None else count):
+            self.delivered += 1
+            self._handler(self.waiting.popleft(), receive_ns)
+
+
+class DataPublisher:
+    """A publisher that counts, because lockstep must know how many messages are on their way."""
+
+    def __init__(self, handle: Any) -> None:
+        self.publisher = handle
+        self.topic: str = handle.topic_name
+        self.count = 0
+
+    def publish(self, message: Any) -> None:
+        self.count += 1
+        self.publisher.publish(message)
+
+
+class Timer:
+    """A handler that is due at every whole multiple of its period."""
+
+    def __init__(self, period_ns: int, handler: TimerHandler) -> None:
+        self.period_ns = period_ns
+        self.due_ns: int | None = None
+        self.missed = 0
+        self._handler = handler
+
+    def fire(self, now_ns: int) -> None:
+        """Runs the handler if it is due. Deadlines that went by unserved are counted and skipped, never caught up."""
+        if self.due_ns is None:
+            self.due_ns = -(-now_ns // self.period_ns) * self.period_ns
+        if now_ns < self.due_ns:
+            return
+        late = (now_ns - self.due_ns) // self.period_ns
+        self.missed += late
+        self.due_ns += (late + 1) * self.period_ns
+        self._handler(now_ns)
+
+
+class _TakenByTheLoop(CallbackGroup):  # type: ignore[misc]
+    """Keeps a subscription out of the executor's wait set."""
+
+    def can_execute(self, entity: Any) -> bool:
+        return False
+
+    def beginning_execution(self, entity: Any) -> bool:
+        return False
+
+    def ending_execution(self, entity: Any) -> None:
+        return
+
+
+class NodeHost:
+    """A node with its clock, its data topics, its timers and its services."""
+
+    def __init__(self, node: Node, pacer: Pacer) -> None:
+        self.node = node
+        self.clock = pacer.clock
+        self.topics: list[DataTopic] = []
+        self.publishers: list[DataPublisher] = []
+        self.timers: list[Timer] = []
+        self.pending_calls = 0  # calls to other nodes that were made in a handler and are not answered yet
+        self._pacer = pacer
+        self._jobs: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+        self._stopped = threading.Event()
+        self._group = _TakenByTheLoop()
+        self._control = ReentrantCallbackGroup()
+        self._wake = _rclpy.GuardCondition(node.context.handle)
+        self._wait_set: Any = None
+        self._wait_set_size = 0
+        self._executor = MultiThreadedExecutor(_CONTROL_THREADS, context=node.context)
+        self._executor.add_node(node)
+        self._thread = threading.Thread(target=self._spin_control, name="control", daemon=True)
+
+    # -- what a node declares ---------------------------------------------------------------------------------------
+
+    def subscribe(self, message_type: type, topic: str, handler: MessageHandler, qos: QoSProfile) -> DataTopic:
+        """Subscribes; ``handler(message, receive_ns)`` runs in the loop."""
+        handle = self.node.create_subscription(message_type, topic, lambda _: None, qos, callback_group=self._group)
+        entry = DataTopic(handle, handler)
+        self.topics.append(entry)
+        return entry
+
+    def publisher(self, message_type: type, topic: str, qos: QoSProfile) -> DataPublisher:
+        entry = DataPublisher(self.node.create_publisher(message_type, topic, qos))
+        self.publishers.append(entry)
+        return entry
+
+    def every(self, period_ns: int, handler: TimerHandler) -> Timer:
+        """Runs ``handler(now_ns)`` in the loop at every whole multiple of the period."""
+        timer = Timer(period_ns, handler)
+        self.timers.append(timer)
+        return timer
+
+    def service(self, service_type: type, name: str, handler: Callable[[Any, Any], Any]) -> None:
+        """Offers a service; ``handler(request, response)`` runs in the loop and returns the response."""
+        self.node.create_service(
+            service_type,
+            name,
+            lambda request, response: self.in_loop(lambda: handler(request, response)),
+            callback_group=self._control,
+        )
+
+    def client(self, service_type: type, name: str) -> Client:
+        return self.node.create_client(service_type, name, callback_group=self._control)
+
+    def action_client(self, action_type: type, name: str) -> ActionClient:
+        return ActionClient(self.node, action_type, name, callback_group=self._control)
+
+    # -- what runs where --------------------------------------------------------------------------------------------
+
+    def in_loop(self, work: Callable[[], T]) -> T:
+        """Runs ``work`` in the loop and returns its result. For threads other than the loop's."""
+        done = threading.Event()
+        outcome: list[T] = []
+        failure: list[BaseException] = []
+
+        def job() -> None:
+            try:
+                outcome.append(work())
+            except BaseException as error:  # handed to the caller, who waits for it
+                failure.append(error)
+            finally:
+                done.set()
+
+        self.post(job)
+        while not done.wait(0.1):
+            if self._stopped.is_set():
+                raise RuntimeError(f"{self.node.get_name()} is shutting down")
+        if failure:
+            raise failure[0]
+        return outcome[0]
+
+    def post(self, job: Callable[[], None]) -> None:
+        """Has the loop run ``job`` soon. May be called from any thread."""
+        self._jobs.put(job)
+        self._wake.trigger_guard_condition()
+
+    def when_answered(self, future: Any, handler: Callable[[Any], None]) -> None:
+        """Runs ``handler(result)`` in the loop when a call to another node is answered. Lockstep waits for it."""
+        self.pending_calls += 1
+
+        def answered(done: Any) -> None:
+            def job() -> None:
+                self.pending_calls -= 1
+                handler(done.result())
+
+            self.post(job)
+
+        future.add_done_callback(answered)
+
+    # -- the loop ---------------------------------------------------------------------------------------------------
+
+    def run(self) -> None:
+        """Runs the loop until :meth:`stop` is called, the process gets SIGINT or SIGTERM, or ROS shuts down."""
+        self._thread.start()
+        self._pacer.start(self)
+        try:
+            while not self._stopped.is_set() and self.node.context.ok():
+                self._pacer.turn(self)
+        finally:
+            self._stopped.set()
+            self._executor.shutdown(timeout_sec=1.0)
+
+    def stop(self) -> None:
+        """Ends :meth:`run` soon. May be called from any thread and from a signal handler."""
+        self._stopped.set()
+        self._wake.trigger_guard_condition()
+
+    @property
+    def stopped(self) -> bool:
+        return self._stopped.is_set()
+
+    def wait(self, timeout_ns: int) -> None:
+        """Waits until a data topic has messages, a job is posted, or the time is over."""
+        if self._wait_set is None or self._wait_set_size != len(self.topics):
+            self._wait_set_size = len(self.topics)
+            self._wait_set = _rclpy.WaitSet(self._wait_set_size, 1, 0, 0, 0, 0, self.node.context.handle)
+        wait_set = self._wait_set
+        wait_set.clear_entities()
+        for entry in self.topics:
+            wait_set.add_subscription(entry.subscription.handle)
+        wait_set.add_guard_condition(self._wake)
+        wait_set.wait(max(0, timeout_ns))
+
+    def run_jobs(self) -> None:
+        """Runs what other threads have posted."""
+        while True:
+            try:
+                job = self._jobs.get_nowait()
+            except queue.Empty:
+                return
+            job()
+
+    def _spin_control(self) -> None:
+        try:
+            self._executor.spin()
+        except ExternalShutdownException:
+            pass
+        finally:
+            self._stopped.set()
+
+
+def stop_on_signals(host: NodeHost) -> None:
+    """Has SIGINT and SIGTERM end the host's loop, so that files are closed and the arm is brought to rest."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: host.stop())
+
+
+def init() -> None:
+    """Starts ROS in this process without its own signal handlers. Call once."""
+    rclpy.init(signal_handler_options=rclpy.SignalHandlerOptions.NO)
