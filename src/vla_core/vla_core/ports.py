@@ -54,6 +54,11 @@ class ChunkScheduler(Protocol):
 class EpisodeWriter(Protocol):
     """Takes the rows of one episode."""
 
+    @property
+    def path(self) -> Path:
+        """Where the episode will be when it is finished."""
+        ...
+
     def append(self, step: Step) -> None: ...
 
     def finish(self, outcome: str, summary: RecordingSummary | None = None) -> Path:

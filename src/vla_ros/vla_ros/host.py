@@ -12,10 +12,11 @@ import signal
 import threading
 from collections import deque
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol, TypeVar
 
 import rclpy
-from rclpy.action import ActionClient
+from rclpy.action import ActionClient, ActionServer, CancelResponse
 from rclpy.callback_groups import CallbackGroup, ReentrantCallbackGroup
 from rclpy.client import Client
 from rclpy.executors import ExternalShutdownException, MultiThreadedExecutor
@@ -144,6 +145,7 @@ class NodeHost:
         self._wait_set_size = 0
         self._executor = MultiThreadedExecutor(_CONTROL_THREADS, context=node.context)
         self._executor.add_node(node)
+        self._workers = ThreadPoolExecutor(1, thread_name_prefix="compute")
         self._thread = threading.Thread(target=self._spin_control, name="control", daemon=True)
 
     # -- what a node declares ---------------------------------------------------------------------------------------
@@ -173,6 +175,21 @@ class NodeHost:
             name,
             lambda request, response: self.in_loop(lambda: handler(request, response)),
             callback_group=self._control,
+        )
+
+    def background_service(self, service_type: type, name: str, handler: Callable[[Any, Any], Any]) -> None:
+        """Offers a service whose handler takes long and runs beside the loop; it enters it by :meth:`in_loop`."""
+        self.node.create_service(service_type, name, handler, callback_group=self._control)
+
+    def action_server(self, action_type: type, name: str, execute: Callable[[Any], Any]) -> ActionServer:
+        """Offers an action; ``execute(goal_handle)`` runs beside the loop and returns the result. Goals can be cancelled."""
+        return ActionServer(
+            self.node,
+            action_type,
+            name,
+            execute,
+            callback_group=self._control,
+            cancel_callback=lambda _: CancelResponse.ACCEPT,
         )
 
     def client(self, service_type: type, name: str) -> Client:
@@ -210,6 +227,10 @@ class NodeHost:
         self._jobs.put(job)
         self._wake.trigger_guard_condition()
 
+    def compute(self, work: Callable[[], T], handler: Callable[[T], None]) -> None:
+        """Runs ``work`` beside the loop, which goes on taking messages, and then ``handler(result)`` in it."""
+        self.when_answered(self._workers.submit(work), handler)
+
     def when_answered(self, future: Any, handler: Callable[[Any], None]) -> None:
         """Runs ``handler(result)`` in the loop when a call to another node is answered. Lockstep waits for it."""
         self.pending_calls += 1
@@ -217,7 +238,7 @@ class NodeHost:
         def answered(done: Any) -> None:
             def job() -> None:
                 self.pending_calls -= 1
-                handler(done.result())
+                handler(done.result())  # raises in the loop what was raised beside it
 
             self.post(job)
 
@@ -234,6 +255,7 @@ class NodeHost:
                 self._pacer.turn(self)
         finally:
             self._stopped.set()
+            self._workers.shutdown(wait=True, cancel_futures=True)
             self._executor.shutdown(timeout_sec=1.0)
 
     def stop(self) -> None:

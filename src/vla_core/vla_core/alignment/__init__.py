@@ -1,7 +1,7 @@
 """Asynchronous streams to steps: one code for recording, rollout and bags."""
 
 from vla_core.alignment.aligner import Aligner
-from vla_core.alignment.monitor import StreamMonitor
+from vla_core.alignment.monitor import StreamMonitor, StreamStatus
 from vla_core.alignment.stream_buffer import StreamBuffer
 
-__all__ = ["Aligner", "StreamBuffer", "StreamMonitor"]
+__all__ = ["Aligner", "StreamBuffer", "StreamMonitor", "StreamStatus"]

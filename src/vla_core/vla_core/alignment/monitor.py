@@ -3,8 +3,32 @@
 from __future__ import annotations
 
 from collections import deque
+from dataclasses import dataclass
 
 _WINDOW_NS = 2_000_000_000
+
+
+@dataclass(frozen=True)
+class StreamStatus:
+    """How one declared stream (one topic) arrives.
+
+    Attributes:
+        name: in the embodiment.
+        topic: resolved name.
+        rate_hz: measured over the last seconds [Hz]; 0 before the second message.
+        expected_rate_hz: declared in the embodiment [Hz]; 0 where none is declared.
+        age_s: now minus the stamp of the newest message [s]; NaN before the first.
+        received: messages since the start.
+        out_of_order: messages whose stamp was not newer than the one before.
+    """
+
+    name: str
+    topic: str
+    rate_hz: float
+    expected_rate_hz: float
+    age_s: float
+    received: int
+    out_of_order: int = 0
 
 
 class StreamMonitor:

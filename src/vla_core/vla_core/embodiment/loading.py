@@ -71,6 +71,8 @@ def _check_references(embodiment: Embodiment) -> list[str]:
     known = [f"{name}.{field}" for name, stream in embodiment.streams.items() for field in stream.fields]
     groups = {f"proprioception.{group}": refs for group, refs in embodiment.proprioception.items()}
     groups["action.fields"] = embodiment.action.fields
+    if embodiment.gripper is not None:
+        groups["gripper.state"] = (embodiment.gripper.state,)
     problems = [
         f"{path}[{index}]: expected {choice(known)}, found '{reference}'"
         for path, references in groups.items()

@@ -177,6 +177,8 @@ class Gripper:
     """name of the action dimension that commands it"""
     goal_topic: Topic
     """the GripperCommand action"""
+    state: str
+    """where its position is measured (``stream.field``) [m]"""
     command_topic: Topic
     """``std_msgs/msg/Float64``, where every gripper target is also published, because goals cannot be recorded [m]"""
     open: float

@@ -20,7 +20,7 @@ from vla_core.action_chunk import ActionChunk, validate_chunk
 from vla_core.embodiment import Embodiment, JointLimits
 from vla_core.errors import ChunkError, LimitError
 from vla_core.execution.gripper import GripperSwitch
-from vla_core.motion.polynomial import Array
+from vla_core.motion.polynomial import Array, State
 from vla_core.motion.smoother import Smoothed, Smoother
 from vla_core.ports import ChunkScheduler
 
@@ -86,14 +86,19 @@ class Executor:
         """The gripper target that was sent last [m per finger]."""
         return self._gripper.target if self._gripper else None
 
+    def commanded_at(self, time_ns: int) -> State | None:
+        """Where the arm is commanded to be at a time (n,); None when disarmed."""
+        return self._smoother.plan.state_at(time_ns) if self._smoother else None
+
     # -- what an operator asks for -----------------------------------------------------------------------------------
 
-    def arm(self, position: Array, velocity: Array, now_ns: int, shadow: bool) -> None:
+    def arm(self, position: Array, velocity: Array, finger: float | None, now_ns: int, shadow: bool) -> None:
         """Begins at rest where the arm stands.
 
         Args:
             position: (n,) where the controller holds the arm, or where it was measured [rad or m].
             velocity: (n,) measured [rad/s or m/s].
+            finger: measured gripper position [m per finger]; None without a gripper.
 
         Raises:
             LimitError: the arm moves, or stands outside of its limits.
@@ -108,7 +113,7 @@ class Executor:
                 f"(at most {_STANDING})"
             )
         self._smoother = Smoother(self._limits, self._embodiment.motion, position, now_ns)
-        self._gripper = GripperSwitch(self._embodiment.gripper) if self._embodiment.gripper else None
+        self._gripper = GripperSwitch(self._embodiment.gripper, finger) if self._embodiment.gripper else None
         self.scheduler.reset()
         self.counters = Counters()
         self._starved_since_ns = None

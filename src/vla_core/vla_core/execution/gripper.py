@@ -6,11 +6,19 @@ from vla_core.embodiment.schema import Gripper
 
 
 class GripperSwitch:
-    """Turns a continuous gripper action into open and close, with hysteresis, and tells only changes."""
+    """Turns a continuous gripper action into open and close, with hysteresis, and tells only changes.
 
-    def __init__(self, gripper: Gripper) -> None:
+    Args:
+        gripper: of the embodiment.
+        measured: where the fingers are at the beginning [m per finger]; what they are at is not told again.
+    """
+
+    def __init__(self, gripper: Gripper, measured: float | None) -> None:
         self._gripper = gripper
         self.target: float | None = None
+        if measured is not None:
+            middle = (gripper.close_below + gripper.open_above) / 2.0
+            self.target = gripper.open if measured > middle else gripper.closed
 
     def update(self, action: float) -> float | None:
         """Takes the gripper's action [m per finger]; returns the new target [m per finger], or None if it stays."""

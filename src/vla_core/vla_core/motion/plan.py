@@ -77,6 +77,14 @@ class MotionPlan:
             return State.at_rest(self.positions[-1])
         return polynomial.state_at(self.coefficients[index], (time_ns - self._times[index]) * 1e-9)
 
+    def jerk_at(self, time_ns: int) -> Array:
+        """Jerk (n,) at a time [rad/s^3]; none outside of the knots."""
+        index = bisect_right(self._times, time_ns) - 1
+        if not 0 <= index < len(self._times) - 1:
+            return np.zeros(self.positions.shape[1])
+        seconds = np.array([(time_ns - self._times[index]) * 1e-9])
+        return np.asarray(polynomial.derivative(self.coefficients[index], seconds, 3)[0])
+
     def spliced(self, at_ns: int, times_ns: Sequence[int], states: Sequence[State], keep_from_ns: int) -> MotionPlan:
         """This plan up to ``at_ns``, then through other knots.
 

@@ -87,9 +87,11 @@ def quintic(duration_s: float | Array, start: State, end: State) -> Array:
 
 def derivative(coefficients: Array, times_s: Array, order: int) -> Array:
     """The ``order``-th derivative at ``times_s`` (k,): (k, n). Order 0 is the position, 3 the jerk."""
-    powers = np.maximum(_POWERS - order, 0)
-    basis = _FACTORS[order] * np.asarray(times_s, dtype=np.float64)[:, None] ** powers  # (k, 6)
-    return np.asarray(basis @ coefficients)
+    # lower powers are left out, not multiplied by zero: a position that is NaN must not make every derivative NaN
+    basis = (
+        _FACTORS[order, order:] * np.asarray(times_s, dtype=np.float64)[:, None] ** _POWERS[: 6 - order]
+    )  # (k, 6 - order)
+    return np.asarray(basis @ coefficients[order:])
 
 
 def state_at(coefficients: Array, time_s: float) -> State:

@@ -8,7 +8,7 @@ Source: L. Berscheid, T. Kröger, "Jerk-limited Real-time Trajectory Generation 
 from __future__ import annotations
 
 import numpy as np
-from ruckig import ControlInterface, InputParameter, Result, Ruckig, Synchronization, Trajectory
+from ruckig import ControlInterface, InputParameter, Result, Ruckig, RuckigError, Synchronization, Trajectory
 
 from vla_core.embodiment.limits import JointLimits
 from vla_core.motion.bounds import LimitShare
@@ -77,7 +77,10 @@ class TimeOptimal:
     def _knots(
         self, parameters: InputParameter, start_ns: int, duration_ns: int | None
     ) -> tuple[list[int], list[State]]:
-        result = self._generator.calculate(parameters, self._trajectory)
+        try:
+            result = self._generator.calculate(parameters, self._trajectory)
+        except RuckigError:  # some states at the edge of the limits have no solution in floating point
+            return [], []
         if result not in (Result.Working, Result.Finished) or self._trajectory.duration <= 0.0:
             return [], []
         end = self._trajectory.duration if duration_ns is None else min(duration_ns * 1e-9, self._trajectory.duration)

@@ -1,0 +1,106 @@
+"""Where the arm is, for arming: as its controller holds it, and as it is measured."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from control_msgs.msg import JointTrajectoryControllerState
+from vla_core.embodiment import Embodiment
+from vla_core.errors import LimitError, VlaError
+from vla_ros import qos
+from vla_ros.codecs.fields import StreamCodec, message_type
+from vla_ros.host import NodeHost
+
+_FRESH_NS = 500_000_000
+
+
+class ArmState:
+    """Keeps the newest measured state of the joints and, for a joint trajectory controller, its reference.
+
+    The first command must begin where the controller holds the arm, which differs from the measurement by the tracking error.
+    """
+
+    def __init__(self, host: NodeHost, embodiment: Embodiment) -> None:
+        self._embodiment = embodiment
+        self._logger = host.node.get_logger()
+        self._position = np.full(len(embodiment.joints), np.nan)
+        self._velocity = np.full(len(embodiment.joints), np.nan)
+        self._measured_ns: int | None = None
+        self._reference: NDArray[np.float64] | None = None
+        self._reference_ns: int | None = None
+        self._finger: float | None = None
+        for name in {reference.partition(".")[0] for group in ("qpos", "qvel") for reference in self._group(group)}:
+            self._subscribe(host, name)
+        if embodiment.arm.kind == "joint_trajectory":
+            topic = f"/{embodiment.arm.name}/controller_state"
+            host.subscribe(JointTrajectoryControllerState, topic, self._on_controller_state, qos.stream())
+
+    @property
+    def finger(self) -> float | None:
+        """Measured gripper position [m per finger]; None without a gripper or before the first message."""
+        return self._finger
+
+    def position_to_arm_from(self, now_ns: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Position to begin at, and measured velocity, each (n,) [rad, rad/s].
+
+        Raises:
+            LimitError: something is missing or old, with its name.
+        """
+        if self._measured_ns is None or now_ns - self._measured_ns > _FRESH_NS or np.isnan(self._position).any():
+            raise LimitError("expected fresh joint states before arming, found none; is the robot's driver running?")
+        if self._embodiment.arm.kind != "joint_trajectory":
+            return self._position.copy(), self._velocity.copy()
+        if self._reference is None or self._reference_ns is None or now_ns - self._reference_ns > _FRESH_NS:
+            raise LimitError(
+                f"expected the controller '{self._embodiment.arm.name}' to be active before arming, found no fresh message on "
+                f"/{self._embodiment.arm.name}/controller_state"
+            )
+        return self._reference.copy(), self._velocity.copy()
+
+    def _group(self, name: str) -> tuple[str, ...]:
+        return self._embodiment.proprioception.get(name, ())  # type: ignore[call-overload, no-any-return]
+
+    def _subscribe(self, host: NodeHost, name: str) -> None:
+        stream = self._embodiment.streams[name]
+        codec = StreamCodec(name, stream)
+
+        def handle(message: Any, receive_ns: int) -> None:
+            try:
+                values = codec.read(message)
+            except VlaError as error:
+                self._logger.error(str(error), throttle_duration_sec=5.0)
+                return
+            self._take("qpos", self._position, name, values)
+            self._take("qvel", self._velocity, name, values)
+            self._take_finger(name, values)
+            if self._embodiment.joints[0].name in stream.names_of(next(iter(stream.fields))):
+                self._measured_ns = receive_ns
+
+        host.subscribe(message_type(stream.type), stream.topic, handle, qos.stream(200, stream.reliability))
+
+    def _take(self, group: str, target: NDArray[np.float64], name: str, values: NDArray[np.float64]) -> None:
+        """Puts the joints' elements of a stream's vector where they belong."""
+        for reference in self._group(group):
+            stream_name, _, field_name = reference.partition(".")
+            if stream_name != name:
+                continue
+            stream = self._embodiment.streams[name]
+            part = values[stream.slice_of(field_name)]
+            for index, joint in enumerate(self._embodiment.joint_names):
+                if joint in stream.names_of(field_name):
+                    target[index] = part[stream.names_of(field_name).index(joint)]
+
+    def _take_finger(self, name: str, values: NDArray[np.float64]) -> None:
+        gripper = self._embodiment.gripper
+        if gripper is not None and gripper.state.partition(".")[0] == name:
+            self._finger = float(values[self._embodiment.streams[name].slice_of(gripper.state.partition(".")[2])][0])
+
+    def _on_controller_state(self, message: JointTrajectoryControllerState, receive_ns: int) -> None:
+        names = list(message.joint_names)
+        if set(names) != set(self._embodiment.joint_names) or len(message.reference.positions) != len(names):
+            return
+        self._reference = np.array([message.reference.positions[names.index(j)] for j in self._embodiment.joint_names])
+        self._reference_ns = receive_ns

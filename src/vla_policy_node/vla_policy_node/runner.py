@@ -1,0 +1,158 @@
+"""What a policy_node decides: when to infer, from what, and what to tell about it. No ROS, no torch."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections import deque
+from dataclasses import dataclass
+from enum import Enum
+
+import numpy as np
+
+from vla_core.action_chunk import ActionChunk
+from vla_core.embodiment import Embodiment
+from vla_core.observation import Observation, Step
+from vla_core.ports import Policy
+from vla_core.steps import observation_from
+
+_MS = 1_000_000
+_LATENCIES_KEPT = 10_000
+
+
+class RunnerState(Enum):
+    UNLOADED = 0
+    READY = 1
+    RUNNING = 2
+    FAULT = 3
+
+
+@dataclass(frozen=True)
+class Latency:
+    """Inference latency since the run began [ms]; NaN before the first chunk."""
+
+    p50_ms: float
+    p95_ms: float
+    p99_ms: float
+
+
+class PolicyRunner:
+    """Lets a policy infer a chunk every ``execution_horizon`` steps while a run is on.
+
+    Args:
+        embodiment: declares what an observation holds and how old it may be.
+        execution_horizon: steps from one inference to the next.
+    """
+
+    def __init__(self, embodiment: Embodiment, execution_horizon: int) -> None:
+        self.state = RunnerState.UNLOADED
+        self.message = ""
+        self.prompt = ""
+        self.chunks = 0
+        self.stale_observations = 0
+        self.latencies_ms: deque[float] = deque(maxlen=_LATENCIES_KEPT)
+        self._embodiment = embodiment
+        self._interval_ns = execution_horizon * embodiment.step_ns - embodiment.step_ns // 2
+        self._max_age_ns = round(embodiment.safety.max_observation_age_ms * _MS)
+        self._policy: Policy | None = None
+        self._busy = False
+        self._last_ns: int | None = None  # stamp of the observation inferred from last
+        self._fresh_ns = 0  # since when the newest observation counts as fresh
+        self._until_ns: int | None = None
+
+    @property
+    def policy_id(self) -> str:
+        return self._policy.policy_id if self._policy else ""
+
+    @property
+    def until_ns(self) -> int | None:
+        """When the run ends by itself [ns]; None without a limit."""
+        return self._until_ns
+
+    def loaded(self, policy: Policy) -> None:
+        """Takes a policy that is ready to infer."""
+        self._policy = policy
+        self._enter(RunnerState.READY, "")
+
+    def start(self, prompt: str, now_ns: int, duration_s: float) -> str:
+        """Begins a run; ``duration_s`` 0 is without end. Returns why not, or nothing."""
+        if self._policy is None:
+            return "expected a policy to be loaded, found none"
+        if self.state is RunnerState.RUNNING:
+            return "a run is on already; expected it to be cancelled first"
+        self.prompt = prompt or self.prompt
+        self.chunks = self.stale_observations = 0
+        self.latencies_ms.clear()
+        self._last_ns, self._fresh_ns = None, now_ns
+        self._until_ns = now_ns + round(duration_s * 1e9) if duration_s > 0 else None
+        self._policy.reset()
+        self._enter(RunnerState.RUNNING, "")
+        return ""
+
+    def stop(self) -> None:
+        """Ends a run."""
+        if self.state is RunnerState.RUNNING:
+            self._enter(RunnerState.READY, "")
+
+    def tick(self, steps: list[Step], now_ns: int) -> Observation | None:
+        """Takes the steps that were decided since the last call; returns an observation if it is time to infer from it."""
+        if self.state is not RunnerState.RUNNING:
+            return None
+        if self._until_ns is not None and now_ns >= self._until_ns:
+            self.stop()
+            return None
+        complete = [step for step in steps if len(step.samples) == self._streams_expected]
+        if complete:
+            self._fresh_ns = complete[-1].stamp_ns
+        if now_ns - self._fresh_ns > self._max_age_ns:
+            self._stale(steps, now_ns)
+            return None
+        if not complete or self._busy or not self._due(complete[-1]):
+            return None
+        self._busy = True
+        self._last_ns = complete[-1].stamp_ns
+        return observation_from(complete[-1], self._embodiment, self.prompt)
+
+    def infer(self, observation: Observation) -> ActionChunk:
+        """Infers a chunk and measures how long that took. May run beside the loop; raises what the policy raises."""
+        if self._policy is None:
+            raise RuntimeError("no policy is loaded")
+        began_ns = time.monotonic_ns()
+        chunk = self._policy.infer(observation)
+        return dataclasses.replace(chunk, inference_latency_ns=time.monotonic_ns() - began_ns)
+
+    def inferred(self, chunk: ActionChunk) -> bool:
+        """Takes the result of :meth:`infer`; returns whether it is to be published."""
+        self._busy = False
+        self.latencies_ms.append(chunk.inference_latency_ns / _MS)
+        if self.state is not RunnerState.RUNNING:
+            return False
+        self.chunks += 1
+        return True
+
+    def failed(self, reason: str) -> None:
+        """Takes note that inferring failed: the run ends, latched."""
+        self._busy = False
+        self._enter(RunnerState.FAULT, reason)
+
+    def latency(self) -> Latency:
+        if not self.latencies_ms:
+            return Latency(float("nan"), float("nan"), float("nan"))
+        return Latency(*(float(np.percentile(self.latencies_ms, share)) for share in (50, 95, 99)))
+
+    @property
+    def _streams_expected(self) -> int:
+        return len(self._embodiment.cameras) + len(self._embodiment.observed_streams)
+
+    def _due(self, step: Step) -> bool:
+        return self._last_ns is None or step.stamp_ns - self._last_ns >= self._interval_ns
+
+    def _stale(self, steps: list[Step], now_ns: int) -> None:
+        """Counts a refusal for every step that could not be used, or for every step time without any."""
+        self.stale_observations += max(1, len(steps))
+        self._fresh_ns = now_ns - self._max_age_ns + self._embodiment.step_ns
+        self.message = f"no complete observation for more than {self._max_age_ns / _MS:.0f} ms: nothing is inferred"
+
+    def _enter(self, state: RunnerState, message: str) -> None:
+        self.state = state
+        self.message = message

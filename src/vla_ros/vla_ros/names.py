@@ -1,0 +1,24 @@
+"""Names of the topics, services and actions between the suite's own nodes; relative, so that a namespace moves them all."""
+
+ACTION_CHUNK = "policy/action_chunk"
+POLICY_STATUS = "policy/status"
+LOAD_POLICY = "policy/load"
+SET_POLICY_PROMPT = "policy/set_prompt"
+RUN_POLICY = "policy/run"
+
+COMMAND_STATUS = "command/status"
+ARM = "command/arm"
+DISARM = "command/disarm"
+
+RECORDER_STATUS = "recorder/status"
+START_EPISODE = "recorder/start_episode"
+STOP_EPISODE = "recorder/stop_episode"
+SET_RECORDER_PROMPT = "recorder/set_prompt"
+MARK_FAILURE = "recorder/mark_failure"
+
+REPLAY_EPISODE = "replay/episode"
+
+SIM_STATUS = "sim/status"
+RESET_WORLD = "sim/reset_world"
+RUN_SIMULATION = "sim/run"
+OBJECT_POSES = "sim/object_poses"

@@ -1,0 +1,59 @@
+"""Starting and ending a node's process, the same way for every node."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import Protocol
+
+import rclpy
+
+from vla_core.errors import VlaError
+from vla_ros import host as ros_host
+from vla_ros.host import NodeHost
+from vla_ros.lockstep import LockstepParticipant
+from vla_ros.real_time import RealTimePacer
+
+
+class Application(Protocol):
+    """What a node does, on a host."""
+
+    def close(self) -> None:
+        """Ends cleanly: the loop has stopped, the node still exists."""
+        ...
+
+
+def make_host(name: str) -> NodeHost:
+    """A host for a node called ``name``: in lockstep if its parameter ``lockstep`` is true, else in real time."""
+    node = rclpy.create_node(name)
+    lockstep = node.declare_parameter("lockstep", False).value
+    return NodeHost(node, LockstepParticipant(node) if lockstep else RealTimePacer())
+
+
+def run_node(name: str, build: Callable[[NodeHost], Application]) -> int:
+    """Runs a node until a signal ends it.
+
+    Args:
+        name: of the node.
+        build: makes the application on the host, and returns it; it is closed at the end.
+
+    Returns:
+        The exit status: 0, or 1 after an error that the user can mend, which is logged as one message.
+    """
+    ros_host.init()
+    host = make_host(name)
+    ros_host.stop_on_signals(host)
+    application: Application | None = None
+    try:
+        application = build(host)
+        host.run()
+    except VlaError as error:
+        host.node.get_logger().fatal(str(error))
+        print(f"{name}: {error}", file=sys.stderr)
+        return 1
+    finally:
+        if application is not None:
+            application.close()
+        host.node.destroy_node()
+        rclpy.try_shutdown()
+    return 0

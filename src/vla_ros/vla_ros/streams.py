@@ -1,0 +1,117 @@
+"""The streams of an embodiment as subscriptions: the one way in which recorder and policy see the robot."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from sensor_msgs.msg import Image
+
+from vla_core.alignment import Aligner, StreamMonitor, StreamStatus
+from vla_core.embodiment import Embodiment
+from vla_core.embodiment.schema import Camera, Stream
+from vla_core.errors import VlaError
+from vla_core.observation import Sample, Step
+from vla_ros import qos
+from vla_ros.codecs.fields import StreamCodec, message_type
+from vla_ros.codecs.images import image_of
+from vla_ros.host import NodeHost
+from vla_ros.time import to_ns
+
+_DEPTH = 200  # a 1 kHz stream while the loop is busy for 0.2 s
+
+
+class StreamSubscriptions:
+    """Subscribes to streams, aligns them to steps, and keeps watch over how they arrive.
+
+    A message that does not hold what is declared is an event: told once when the stream goes bad and once when it is well
+    again; its values are never used.
+
+    Args:
+        host: of the node.
+        embodiment: declares the streams.
+        names: which cameras and streams.
+    """
+
+    def __init__(self, host: NodeHost, embodiment: Embodiment, names: Iterable[str]) -> None:
+        self.names = tuple(names)
+        self._host = host
+        self._aligner = Aligner(embodiment, self.names)
+        self._monitors = {name: StreamMonitor() for name in self.names}
+        self._sources: dict[str, Camera | Stream] = {}
+        self.problems: dict[str, str] = {}
+        for name in self.names:
+            if name in embodiment.cameras:
+                self._add_camera(name, embodiment.cameras[name])
+            else:
+                self._add_stream(name, embodiment.streams[name])
+
+    def pop(self, now_ns: int) -> list[Step]:
+        """Steps that are decided now, oldest first."""
+        return self._aligner.pop(now_ns)
+
+    def missing(self, step: Step) -> tuple[str, ...]:
+        """Streams that a step lacks because they were out of their tolerance."""
+        return self._aligner.missing(step)
+
+    def absent(self, now_ns: int, longer_than_s: float) -> list[str]:
+        """One line for each stream that has not come, or not for so long, for an operator."""
+        lines = []
+        for name in self.names:
+            age_s = self._monitors[name].age_s(now_ns)
+            source = self._sources[name]
+            if name in self.problems:
+                lines.append(self.problems[name])
+            elif age_s != age_s:  # NaN: nothing has come yet
+                lines.append(f"'{name}': nothing was received on {source.topic}, expected about {source.rate_hz:g} Hz")
+            elif age_s > longer_than_s and source.rate_hz > 0:
+                lines.append(f"'{name}': the last message on {source.topic} is {age_s:.1f} s old")
+        return lines
+
+    def status(self, now_ns: int) -> tuple[StreamStatus, ...]:
+        """How each stream arrives."""
+        return tuple(
+            StreamStatus(
+                name=name,
+                topic=self._sources[name].topic,
+                rate_hz=self._monitors[name].rate_hz(now_ns),
+                expected_rate_hz=float(self._sources[name].rate_hz),
+                age_s=self._monitors[name].age_s(now_ns),
+                received=self._monitors[name].received,
+                out_of_order=self._monitors[name].out_of_order,
+            )
+            for name in self.names
+        )
+
+    def _add_camera(self, role: str, camera: Camera) -> None:
+        self._sources[role] = camera
+        self._subscribe(role, camera, Image, lambda message: image_of(message, role, camera))
+
+    def _add_stream(self, name: str, stream: Stream) -> None:
+        self._sources[name] = stream
+        self._subscribe(name, stream, message_type(stream.type), StreamCodec(name, stream).read)
+
+    def _subscribe(self, name: str, source: Camera | Stream, kind: type, read: Callable[[Any], Any]) -> None:
+        by_header = source.stamp == "header"
+
+        def handle(message: Any, receive_ns: int) -> None:
+            stamp_ns = to_ns(message.header.stamp) if by_header else receive_ns
+            self._monitors[name].note(stamp_ns)
+            try:
+                value = read(message)
+            except VlaError as error:
+                self._went_bad(name, str(error))
+                return
+            self._is_well(name)
+            self._aligner.push(name, Sample(stamp_ns, receive_ns, value))
+
+        self._host.subscribe(kind, source.topic, handle, qos.stream(_DEPTH, source.reliability))
+
+    def _went_bad(self, name: str, reason: str) -> None:
+        if name not in self.problems:
+            self._host.node.get_logger().error(reason)
+        self.problems[name] = reason
+
+    def _is_well(self, name: str) -> None:
+        if self.problems.pop(name, None):
+            self._host.node.get_logger().info(f"stream '{name}' is well again")
