@@ -22,12 +22,12 @@ from vla_core.errors import ChunkError, LimitError
 from vla_core.execution import Executor, ExecutorState, Output
 from vla_core.execution.use import UseMeter
 from vla_core.ports import ChunkScheduler
-from vla_policy_node.ros.arm_state import ArmState
-from vla_policy_node.ros.sinks import GripperSink, arm_sink
 from vla_ros import names, params, qos
 from vla_ros.codecs.chunks import chunk_from
 from vla_ros.host import NodeHost
 from vla_ros.nodes import run_node
+from vla_ros.robot.arm_state import ArmState
+from vla_ros.robot.sinks import GripperSink, arm_sink
 from vla_ros.time import to_time
 
 _STATUS_NS = 100_000_000
@@ -81,6 +81,7 @@ class CommandNode:
         host.every(_STATUS_NS, self._publish_status)
         if self._gripper:
             host.every(_GRIPPER_NS, self._announce_gripper)
+        self._publish_status(host.clock.now_ns())
 
     def close(self) -> None:
         """Leaves the arm to come to rest."""

@@ -78,6 +78,7 @@ class PolicyNode:
         host.every(_STATUS_NS, self._publish_status)
         if self._parameters.policy:
             self._runner.loaded(self._load(self._parameters.policy, self._parameters.device))
+        self._publish_status(host.clock.now_ns())
 
     def close(self) -> None:
         self._ended.set()

@@ -16,7 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol, TypeVar
 
 import rclpy
-from rclpy.action import ActionClient, ActionServer, CancelResponse
+from rclpy.action import ActionClient, ActionServer, CancelResponse, GoalResponse
 from rclpy.callback_groups import CallbackGroup, ReentrantCallbackGroup
 from rclpy.client import Client
 from rclpy.executors import ExternalShutdownException, MultiThreadedExecutor
@@ -38,6 +38,11 @@ class Pacer(Protocol):
 
     @property
     def clock(self) -> Clock: ...
+
+    @property
+    def holds_back(self) -> bool:
+        """Whether publishers must wait for :meth:`DataPublisher.release`."""
+        ...
 
     def start(self, host: NodeHost) -> None:
         """Called once, when all subscriptions and publishers exist."""
@@ -79,16 +84,30 @@ class DataTopic:
 
 
 class DataPublisher:
-    """A publisher that counts, because lockstep must know how many messages are on their way."""
+    """A publisher that counts, because lockstep must know how many messages are on their way.
 
-    def __init__(self, handle: Any) -> None:
+    It holds messages back until :meth:`release` where the pacer says so: a message that is published before its subscribers
+    are found would be counted and never arrive.
+    """
+
+    def __init__(self, handle: Any, hold_back: bool) -> None:
         self.publisher = handle
         self.topic: str = handle.topic_name
         self.count = 0
+        self._held: list[Any] | None = [] if hold_back else None
 
     def publish(self, message: Any) -> None:
+        if self._held is not None:
+            self._held.append(message)
+            return
         self.count += 1
         self.publisher.publish(message)
+
+    def release(self) -> None:
+        """Publishes what was held back, and everything from now on at once."""
+        held, self._held = self._held or [], None
+        for message in held:
+            self.publish(message)
 
 
 class Timer:
@@ -135,7 +154,7 @@ class NodeHost:
         self.publishers: list[DataPublisher] = []
         self.timers: list[Timer] = []
         self.pending_calls = 0  # calls to other nodes that were made in a handler and are not answered yet
-        self._pacer = pacer
+        self.pacer = pacer
         self._jobs: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._stopped = threading.Event()
         self._group = _TakenByTheLoop()
@@ -158,7 +177,8 @@ class NodeHost:
         return entry
 
     def publisher(self, message_type: type, topic: str, qos: QoSProfile) -> DataPublisher:
-        entry = DataPublisher(self.node.create_publisher(message_type, topic, qos))
+        handle = self.node.create_publisher(message_type, topic, qos)
+        entry = DataPublisher(handle, self.pacer.holds_back)
         self.publishers.append(entry)
         return entry
 
@@ -181,14 +201,26 @@ class NodeHost:
         """Offers a service whose handler takes long and runs beside the loop; it enters it by :meth:`in_loop`."""
         self.node.create_service(service_type, name, handler, callback_group=self._control)
 
-    def action_server(self, action_type: type, name: str, execute: Callable[[Any], Any]) -> ActionServer:
-        """Offers an action; ``execute(goal_handle)`` runs beside the loop and returns the result. Goals can be cancelled."""
+    def action_server(
+        self,
+        action_type: type,
+        name: str,
+        execute: Callable[[Any], Any],
+        accept: Callable[[Any], GoalResponse] = lambda _: GoalResponse.ACCEPT,
+    ) -> ActionServer:
+        """Offers an action whose goals can be cancelled.
+
+        Args:
+            execute: serves a goal beside the loop and returns the result: ``execute(goal_handle)``.
+            accept: decides about a goal beside the loop, before it is answered: ``accept(request)``.
+        """
         return ActionServer(
             self.node,
             action_type,
             name,
             execute,
             callback_group=self._control,
+            goal_callback=accept,
             cancel_callback=lambda _: CancelResponse.ACCEPT,
         )
 
@@ -249,10 +281,10 @@ class NodeHost:
     def run(self) -> None:
         """Runs the loop until :meth:`stop` is called, the process gets SIGINT or SIGTERM, or ROS shuts down."""
         self._thread.start()
-        self._pacer.start(self)
+        self.pacer.start(self)
         try:
             while not self._stopped.is_set() and self.node.context.ok():
-                self._pacer.turn(self)
+                self.pacer.turn(self)
         finally:
             self._stopped.set()
             self._workers.shutdown(wait=True, cancel_futures=True)

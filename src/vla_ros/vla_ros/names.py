@@ -22,3 +22,5 @@ SIM_STATUS = "sim/status"
 RESET_WORLD = "sim/reset_world"
 RUN_SIMULATION = "sim/run"
 OBJECT_POSES = "sim/object_poses"
+
+EXPERT_ACT = "expert/act"

@@ -30,18 +30,19 @@ def make_host(name: str) -> NodeHost:
     return NodeHost(node, LockstepParticipant(node) if lockstep else RealTimePacer())
 
 
-def run_node(name: str, build: Callable[[NodeHost], Application]) -> int:
+def run_node(name: str, build: Callable[[NodeHost], Application], make: Callable[[str], NodeHost] = make_host) -> int:
     """Runs a node until a signal ends it.
 
     Args:
         name: of the node.
         build: makes the application on the host, and returns it; it is closed at the end.
+        make: makes the host.
 
     Returns:
         The exit status: 0, or 1 after an error that the user can mend, which is logged as one message.
     """
     ros_host.init()
-    host = make_host(name)
+    host = make(name)
     ros_host.stop_on_signals(host)
     application: Application | None = None
     try:

@@ -24,12 +24,13 @@ def declare(node: Node, cls: type[T]) -> T:
     values: dict[str, Any] = {}
     hints = get_type_hints(cls)
     for field in dataclasses.fields(cls):  # type: ignore[arg-type]
-        descriptor = ParameterDescriptor(description=field.metadata.get("doc", ""), read_only=True, dynamic_typing=True)
         has_default = field.default is not dataclasses.MISSING
-        default = field.default if has_default else None
-        value = node.declare_parameter(
-            field.name, list(default) if isinstance(default, tuple) else default, descriptor
-        ).value
+        if not node.has_parameter(field.name):
+            default = list(field.default) if isinstance(field.default, tuple) else field.default
+            doc = field.metadata.get("doc", "")
+            descriptor = ParameterDescriptor(description=doc, read_only=True, dynamic_typing=True)
+            node.declare_parameter(field.name, default if has_default else None, descriptor)
+        value = node.get_parameter(field.name).value
         if value is None and not has_default:
             continue  # reported as missing
         values[field.name] = str(value) if hints[field.name] is str and value is not None else value

@@ -16,6 +16,6 @@ def command(depth: int = 10) -> QoSProfile:
     return QoSProfile(depth=depth, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.VOLATILE)
 
 
-def latched(depth: int = 1) -> QoSProfile:
-    """State that a late joiner must have too."""
+def latched(depth: int = 50) -> QoSProfile:
+    """State that a late joiner must have too; deep enough that none is lost when several are published at once."""
     return QoSProfile(depth=depth, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL)

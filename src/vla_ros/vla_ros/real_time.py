@@ -11,6 +11,8 @@ _LONGEST_WAIT_NS = 20_000_000
 class RealTimePacer:
     """Delivers messages as they come and fires timers when they are due."""
 
+    holds_back = False
+
     def __init__(self) -> None:
         self.clock = SteadyWallClock()
 

@@ -160,9 +160,10 @@ class ActionSpace:
 
 @dataclass(frozen=True)
 class ArmController:
-    """The ros2_control controller that takes the arm's commands."""
+    """The ros2_control controller that takes the arm's commands, and the file in config/controllers that declares it."""
 
     name: Name
+    controllers: Name
     kind: Literal["joint_trajectory", "forward_command"] = "joint_trajectory"
 
 

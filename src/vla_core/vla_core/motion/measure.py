@@ -87,5 +87,15 @@ class CommandMeter:
         outside = (positions < limits.position_min) | (positions > limits.position_max)
         most = [float(share.max(initial=0.0)) for share in use]
         rms = float(np.sqrt((jerk**2).mean())) if jerk.size else 0.0
-        found = CommandQuality(len(jerk), int(outside.sum()), *counts, rms, *most)
+        found = CommandQuality(
+            samples=len(jerk),
+            position=int(outside.sum()),
+            velocity=counts[0],
+            acceleration=counts[1],
+            jerk=counts[2],
+            rms_jerk=rms,
+            velocity_use=most[0],
+            acceleration_use=most[1],
+            jerk_use=most[2],
+        )
         self.quality = self.quality.merged(found)

@@ -45,6 +45,8 @@ class LockstepLeader:
         start_ns: simulated time at the start [ns]; not 0, because a stamp of 0 means "now" to a controller.
     """
 
+    holds_back = True
+
     def __init__(
         self,
         node: Node,
@@ -114,6 +116,8 @@ class LockstepLeader:
         self._total.publish(total)
         while roster.unmatched(total, self._data, self._publishers) and not host.stopped:
             self._take(host)
+        for publisher in self._publishers:
+            publisher.release()
         self._barrier(host)
         self._node.get_logger().info(f"lockstep with {', '.join(self._participants) or 'nobody'}")
         return True

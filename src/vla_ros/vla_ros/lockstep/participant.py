@@ -17,6 +17,8 @@ _WAIT_NS = 20_000_000
 class LockstepParticipant:
     """Delivers exactly the messages of a tick, fires the timers due at its time, and acknowledges."""
 
+    holds_back = True
+
     def __init__(self, node: Node) -> None:
         self.clock = ManualClock()
         self._node = node
@@ -43,9 +45,15 @@ class LockstepParticipant:
         for entry in self._control:
             entry.deliver(self.clock.now_ns())
         if not self._matched:
-            self._matched = self._total is not None and not roster.unmatched(self._total, self._data, self._publishers)
+            self._match()
         if self._matched and self._tick is not None:
             self._try_to_work(host, self._tick)
+
+    def _match(self) -> None:
+        if self._total is not None and not roster.unmatched(self._total, self._data, self._publishers):
+            self._matched = True
+            for publisher in self._publishers:
+                publisher.release()
 
     def _try_to_work(self, host: NodeHost, tick: LockstepTick) -> None:
         """Does the work of a tick if all its messages are here."""

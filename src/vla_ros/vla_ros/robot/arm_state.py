@@ -39,6 +39,11 @@ class ArmState:
             host.subscribe(JointTrajectoryControllerState, topic, self._on_controller_state, qos.stream())
 
     @property
+    def position(self) -> NDArray[np.float64]:
+        """Measured positions (n,) [rad or m]; NaN before the first message."""
+        return self._position.copy()
+
+    @property
     def finger(self) -> float | None:
         """Measured gripper position [m per finger]; None without a gripper or before the first message."""
         return self._finger

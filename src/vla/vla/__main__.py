@@ -1,0 +1,5 @@
+"""``python -m vla``."""
+
+from vla.cli import main
+
+main()

@@ -1,0 +1,38 @@
+"""Where configuration files are: in the repository, or where the package was installed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from vla_core.errors import ConfigError, choice
+
+
+def config_folder() -> Path:
+    """The folder ``config``: of the checkout that this file belongs to, else of the installed package."""
+    for parent in Path(__file__).resolve().parents:
+        if (parent / "config" / "embodiments").is_dir():
+            return parent / "config"
+    from ament_index_python.packages import get_package_share_directory
+
+    return Path(get_package_share_directory("vla")) / "config"
+
+
+def named_config(kind: str, name: str) -> Path:
+    """A configuration file by its name (``fr3``) or its path.
+
+    Args:
+        kind: folder below ``config``: embodiments, policies, controllers or tasks.
+        name: a name without suffix, or a path that ends in ``.yaml``.
+
+    Raises:
+        ConfigError: there is no such file; the message lists those that exist.
+    """
+    if name.endswith((".yaml", ".yml")):
+        if not Path(name).is_file():
+            raise ConfigError(f"{kind}: expected a file, found nothing at {name}")
+        return Path(name).resolve()
+    folder = config_folder() / kind
+    path = folder / f"{name}.yaml"
+    if not path.is_file():
+        raise ConfigError(f"{kind}: expected {choice(sorted(p.stem for p in folder.glob('*.yaml')))}, found '{name}'")
+    return path

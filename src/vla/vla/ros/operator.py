@@ -1,0 +1,192 @@
+"""What a program at the operator's place does: resets the simulation, arms, runs policies, records, and reads the statuses."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
+
+import rclpy
+from rclpy.action import ActionClient
+from rclpy.callback_groups import ReentrantCallbackGroup
+from rclpy.executors import MultiThreadedExecutor
+from std_srvs.srv import SetBool
+from vla_msgs.action import ReplayEpisode, RunPolicy
+from vla_msgs.msg import CommandStatus, PolicyStatus, RecorderStatus, SimStatus
+from vla_msgs.srv import Arm, Disarm, ResetWorld, RunSimulation, StartEpisode, StopEpisode
+
+from vla_core.errors import VlaError
+from vla_ros import host as ros_host
+from vla_ros import names, qos
+
+T = TypeVar("T")
+
+_APPEAR_S = 60.0  # importing torch on a cold disk takes a while
+_ANSWER_S = 30.0
+_STATUSES = {
+    names.SIM_STATUS: SimStatus,
+    names.COMMAND_STATUS: CommandStatus,
+    names.POLICY_STATUS: PolicyStatus,
+    names.RECORDER_STATUS: RecorderStatus,
+}
+
+
+class OperatorError(VlaError):
+    """A node refused what the operator asked for, did not answer, or is not there."""
+
+
+class Operator:
+    """A context manager over a node of its own; every call returns when it is done, or raises OperatorError.
+
+    Args:
+        check: is called while waiting; raises if there is no use in waiting any longer.
+    """
+
+    def __init__(self, check: Callable[[], None] = lambda: None) -> None:
+        self._check = check
+        self._newest: dict[str, Any] = {}
+        self._clients: dict[str, Any] = {}
+        self._changed = threading.Condition()
+
+    def __enter__(self) -> Operator:
+        ros_host.init()
+        self._node = rclpy.create_node("operator")
+        self._group = ReentrantCallbackGroup()
+        for topic, kind in _STATUSES.items():
+            self._node.create_subscription(kind, topic, self._keep(topic), qos.latched(), callback_group=self._group)
+        self._run_policy = ActionClient(self._node, RunPolicy, names.RUN_POLICY, callback_group=self._group)
+        self._replay = ActionClient(self._node, ReplayEpisode, names.REPLAY_EPISODE, callback_group=self._group)
+        self._executor = MultiThreadedExecutor(2)
+        self._executor.add_node(self._node)
+        self._thread = threading.Thread(target=self._executor.spin, name="operator", daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._executor.shutdown(timeout_sec=1.0)
+        self._thread.join(2.0)
+        self._node.destroy_node()
+        rclpy.try_shutdown()
+
+    # -- statuses ------------------------------------------------------------------------------------------------------
+
+    @property
+    def sim(self) -> SimStatus:
+        return self._status(names.SIM_STATUS)
+
+    @property
+    def command(self) -> CommandStatus:
+        return self._status(names.COMMAND_STATUS)
+
+    @property
+    def policy(self) -> PolicyStatus:
+        return self._status(names.POLICY_STATUS)
+
+    @property
+    def recorder(self) -> RecorderStatus:
+        return self._status(names.RECORDER_STATUS)
+
+    def wait_until(self, condition: Callable[[], T], what: str, within_s: float = _ANSWER_S) -> T:
+        """Waits until a condition is true and returns its value.
+
+        Raises:
+            OperatorError: it did not come true in time; ``what`` says what was expected.
+        """
+        deadline = time.monotonic() + within_s
+        while not (value := condition()):
+            self._check()
+            if time.monotonic() > deadline:
+                raise OperatorError(f"expected {what} within {within_s:.0f} s, found nothing of the kind")
+            with self._changed:
+                self._changed.wait(0.05)
+        return value
+
+    # -- simulation ----------------------------------------------------------------------------------------------------
+
+    def reset_world(self, seed: int, arm_position: Iterable[float] = ()) -> None:
+        request = ResetWorld.Request(seed=seed, arm_position=[float(value) for value in arm_position])
+        self._accepted(self._call(ResetWorld, names.RESET_WORLD, request))
+
+    def run_simulation(self, duration_s: float, until_success: bool = False) -> RunSimulation.Response:
+        """Runs simulated time, in lockstep."""
+        request = RunSimulation.Request(duration_s=duration_s, until_success=until_success)
+        return self._accepted(self._call(RunSimulation, names.RUN_SIMULATION, request, within_s=3600.0))
+
+    def let_expert_act(self, act: bool = True) -> None:
+        response = self._call(SetBool, names.EXPERT_ACT, SetBool.Request(data=act))
+        if not response.success:
+            raise OperatorError(f"the expert does not act: {response.message}")
+
+    # -- policy and commands -------------------------------------------------------------------------------------------
+
+    def arm(self, shadow: bool = False) -> None:
+        self._accepted(self._call(Arm, names.ARM, Arm.Request(shadow=shadow)))
+
+    def disarm(self, reason: str = "") -> None:
+        self._accepted(self._call(Disarm, names.DISARM, Disarm.Request(reason=reason)))
+
+    def start_policy(self, prompt: str = "", duration_s: float = 0.0) -> Any:
+        """Lets the policy run; returns the goal, for :meth:`end_policy`."""
+        return self._send_goal(self._run_policy, RunPolicy.Goal(prompt=prompt, duration_s=duration_s))
+
+    def end_policy(self, goal: Any) -> RunPolicy.Result:
+        """Cancels a run, if it is still on, and returns its result."""
+        self._answer(goal.cancel_goal_async(), "the policy's run to be cancelled", _ANSWER_S)
+        return self.result_of(goal)
+
+    def start_replay(self, path: str, speed: float = 1.0) -> Any:
+        """Lets an episode be played; returns the goal."""
+        return self._send_goal(self._replay, ReplayEpisode.Goal(path=path, speed=speed))
+
+    def result_of(self, goal: Any, within_s: float = _ANSWER_S) -> Any:
+        """The result of a goal that has ended or is about to."""
+        return self._answer(goal.get_result_async(), "the result of a goal", within_s).result
+
+    # -- recorder ------------------------------------------------------------------------------------------------------
+
+    def start_episode(self, prompt: str = "") -> str:
+        return str(
+            self._accepted(self._call(StartEpisode, names.START_EPISODE, StartEpisode.Request(prompt=prompt))).path
+        )
+
+    def stop_episode(self, outcome: str = "") -> StopEpisode.Response:
+        return self._accepted(
+            self._call(StopEpisode, names.STOP_EPISODE, StopEpisode.Request(outcome=outcome), within_s=120.0)
+        )
+
+    # -- how -----------------------------------------------------------------------------------------------------------
+
+    def _keep(self, topic: str) -> Callable[[Any], None]:
+        def keep(message: Any) -> None:
+            with self._changed:
+                self._newest[topic] = message
+                self._changed.notify_all()
+
+        return keep
+
+    def _status(self, topic: str) -> Any:
+        return self.wait_until(lambda: self._newest.get(topic), f"a status on /{topic}", _APPEAR_S)
+
+    def _call(self, kind: type, name: str, request: Any, within_s: float = _ANSWER_S) -> Any:
+        if name not in self._clients:
+            self._clients[name] = self._node.create_client(kind, name, callback_group=self._group)
+        client = self._clients[name]
+        self.wait_until(client.service_is_ready, f"the service /{name}", _APPEAR_S)
+        return self._answer(client.call_async(request), f"an answer of /{name}", within_s)
+
+    def _send_goal(self, client: ActionClient, goal: Any) -> Any:
+        self.wait_until(client.server_is_ready, f"the action {client._action_name}", _APPEAR_S)
+        handle = self._answer(client.send_goal_async(goal), f"an answer of the action {client._action_name}", _ANSWER_S)
+        if not handle.accepted:
+            raise OperatorError(f"the action {client._action_name} refused the goal")
+        return handle
+
+    def _answer(self, future: Any, what: str, within_s: float) -> Any:
+        self.wait_until(future.done, what, within_s)
+        return future.result()
+
+    def _accepted(self, response: T) -> T:
+        if not response.accepted:  # type: ignore[attr-defined]
+            raise OperatorError(response.message)  # type: ignore[attr-defined]
+        return response

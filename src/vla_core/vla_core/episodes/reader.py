@@ -1,0 +1,173 @@
+"""Reading a finished episode."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import TracebackType
+from typing import Any, cast
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from vla_core.episodes import hdf5, schema
+from vla_core.episodes.attributes import info_from, require_finished
+from vla_core.episodes.layout import DatasetSpec, datasets_of, unreferenced_streams
+from vla_core.episodes.metadata import EpisodeInfo
+from vla_core.errors import EpisodeError, choice
+from vla_core.observation import Observation
+
+
+class EpisodeReader:
+    """A finished episode of T steps, open for reading. Use it with ``with``, or call :meth:`close`.
+
+    Everything is read from the file when it is asked for, and is the caller's own array. Vectors have the order, names and
+    units that ``info.metadata.embodiment`` declares.
+    """
+
+    def __init__(self, path: Path | str) -> None:
+        """Opens the file and checks that it is whole.
+
+        Raises:
+            EpisodeError: there is no such file; it is not HDF5, is truncated or is being written; it has another schema or is not
+                finished; or a dataset is missing or has another shape. Says what was expected and what was there.
+        """
+        self.path = Path(path)
+        self._file = _open(self.path)
+        try:
+            with hdf5.reported(self.path, "read the file"):
+                attributes = dict(self._file[schema.VLA].attrs) if schema.VLA in self._file else {}
+            require_finished(attributes, str(self.path))
+            self.info: EpisodeInfo = info_from(attributes, str(self.path))
+            with hdf5.reported(self.path, "read the file"):
+                _require_datasets(self._file, self.info, self.path)
+        except BaseException:
+            self.close()
+            raise
+        self._embodiment = self.info.metadata.embodiment
+
+    def close(self) -> None:
+        self._file.close()
+
+    def __enter__(self) -> EpisodeReader:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __len__(self) -> int:
+        """Number of steps T, end steps included."""
+        return self.info.steps
+
+    @property
+    def stamps_ns(self) -> NDArray[np.int64]:
+        """The times of the steps (T,) [ns]."""
+        return cast(NDArray[np.int64], self._rows(schema.STAMPS))
+
+    @property
+    def markers(self) -> NDArray[np.uint8]:
+        """The end marker (T,): 1 on the end steps, else 0."""
+        return cast(NDArray[np.uint8], self._rows(schema.MARKERS))
+
+    @property
+    def actions(self) -> NDArray[np.float64]:
+        """The actions (T, action_dim)."""
+        return cast(NDArray[np.float64], self._rows(schema.ACTION))
+
+    @property
+    def qpos(self) -> NDArray[np.float64]:
+        """The proprioception group ``qpos`` (T, n)."""
+        return self.proprioception("qpos")
+
+    def proprioception(self, group: str) -> NDArray[np.float64]:
+        """A proprioception group (T, n): ``qpos``, ``qvel`` or ``effort``."""
+        self._require(group, self._embodiment.proprioception, "proprioception group")
+        return cast(NDArray[np.float64], self._rows(schema.proprioception(group)))
+
+    def image(self, role: str, index: int) -> NDArray[np.uint8]:
+        """A camera's image at one step (H, W, 3), RGB."""
+        self._require(role, self._embodiment.cameras, "camera")
+        self._require_index(index)
+        return cast(NDArray[np.uint8], self._rows(schema.image(role), index))
+
+    def images(self, role: str, start: int = 0, stop: int | None = None) -> NDArray[np.uint8]:
+        """A camera's images of the steps ``start`` to ``stop`` (without it; default: all) (k, H, W, 3), RGB."""
+        self._require(role, self._embodiment.cameras, "camera")
+        return cast(NDArray[np.uint8], self._rows(schema.image(role), slice(start, stop)))
+
+    def observation(self, index: int) -> Observation:
+        """What a policy would have seen at a step."""
+        self._require_index(index)
+        embodiment = self._embodiment
+        return Observation(
+            stamp_ns=int(self._rows(schema.STAMPS, index)),
+            images={role: self.image(role, index) for role in embodiment.cameras},
+            proprioception={
+                group: self._rows(schema.proprioception(group), index) for group in embodiment.proprioception
+            },
+            prompt=self.info.metadata.prompt,
+            ages_ns={
+                name: int(self._rows(schema.stream(name, schema.AGE_NS), index))
+                for name in (*embodiment.cameras, *embodiment.observed_streams)
+            },
+        )
+
+    def stream_stamps_ns(self, name: str) -> NDArray[np.int64]:
+        """Source stamps of a camera's or stream's values (T,) [ns]."""
+        self._require(name, (*self._embodiment.cameras, *self._embodiment.streams), "camera or stream")
+        return cast(NDArray[np.int64], self._rows(schema.stream(name, schema.STAMP_NS)))
+
+    def stream_ages_ns(self, name: str) -> NDArray[np.int64]:
+        """Stamp of the step minus source stamp, for a camera or stream (T,) [ns]."""
+        self._require(name, (*self._embodiment.cameras, *self._embodiment.streams), "camera or stream")
+        return cast(NDArray[np.int64], self._rows(schema.stream(name, schema.AGE_NS)))
+
+    def stream_values(self, name: str) -> NDArray[np.float64]:
+        """Values of a stream that is neither wholly in the proprioception nor in the action (T, n)."""
+        self._require(name, unreferenced_streams(self._embodiment), "stream that is recorded only beside")
+        return cast(NDArray[np.float64], self._rows(schema.stream(name, schema.VALUE)))
+
+    def _rows(self, path: str, rows: int | slice = slice(None)) -> Any:
+        with hdf5.reported(self.path, f"read '{path}'"):
+            return self._file[path][rows]
+
+    def _require(self, name: str, known: Any, what: str) -> None:
+        if name not in known:
+            raise EpisodeError(f"{self.path}: {what}: expected {choice(known)}, found '{name}'")
+
+    def _require_index(self, index: int) -> None:
+        if not 0 <= index < len(self):
+            raise EpisodeError(f"{self.path}: step: expected 0 to {len(self) - 1}, found {index}")
+
+
+def _open(path: Path) -> h5py.File:
+    if not path.is_file():
+        raise EpisodeError(f"{path}: expected an episode file, found {'a folder' if path.is_dir() else 'nothing'}")
+    try:
+        return h5py.File(path, "r")
+    except BlockingIOError as error:  # HDF5 locks a file that it writes
+        raise EpisodeError(f"{path}: expected a finished episode, found one that is being recorded") from error
+    except OSError as error:
+        raise EpisodeError(f"{path}: expected a whole HDF5 file: {hdf5.reason_of(error)}") from error
+
+
+def _require_datasets(file: h5py.File, info: EpisodeInfo, path: Path) -> None:
+    problems = [
+        problem for spec in datasets_of(info.metadata.embodiment) for problem in _problems(file, spec, info.steps)
+    ]
+    if problems:
+        raise EpisodeError("\n".join(f"{path}: {problem}" for problem in problems))
+
+
+def _problems(file: h5py.File, spec: DatasetSpec, steps: int) -> list[str]:
+    dataset = file.get(spec.path)
+    if not isinstance(dataset, h5py.Dataset):
+        return [f"/{spec.path}: missing"]
+    shape = (steps, *spec.row_shape)
+    if dataset.shape != shape or dataset.dtype != spec.dtype:
+        return [f"/{spec.path}: expected {spec.dtype} of shape {shape}, found {dataset.dtype} of shape {dataset.shape}"]
+    if spec.is_image and dataset.id.get_num_chunks() != steps:  # HDF5 would show a chunk that is not there as black
+        return [f"/{spec.path}: expected {steps} images, found {dataset.id.get_num_chunks()}"]
+    return []

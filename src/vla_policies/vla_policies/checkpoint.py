@@ -1,0 +1,149 @@
+"""A trained policy on disk: a folder with ``config.yaml``, which says everything but the weights, and ``model.safetensors``."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from torch import Tensor, nn
+
+from vla_core import config
+from vla_core.embodiment import Embodiment
+from vla_core.embodiment.loading import check_embodiment
+from vla_core.errors import CheckpointError
+from vla_policies.families import build_network
+from vla_policies.normalisation import Normalisation
+from vla_policies.pipeline import Pipeline
+from vla_policies.spec import PolicySpec
+from vla_policies.weights import load_into, read_weights, require_finite, write_weights
+
+CONFIG_FILE = "config.yaml"
+WEIGHTS_FILE = "model.safetensors"
+
+_BLOCK = 1 << 20
+_HEADER = (
+    "# A policy of vla: what it sees, what it outputs, how it is normalised, for which robot, how it was trained.\n"
+)
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """How the weights came to be."""
+
+    created: str
+    """ISO 8601, UTC"""
+    source: str
+    """folder of the episodes, or the foreign checkpoint that was converted"""
+    episodes: int = 0
+    episode_steps: int = 0
+    """steps of all the episodes together"""
+    train_steps: int = 0
+    seed: int | None = None
+    command_line: str = ""
+    versions: Mapping[str, str] = field(default_factory=dict)
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    """validation figures of these weights"""
+
+
+@dataclass(frozen=True)
+class PolicyConfig:
+    """The content of ``config.yaml``."""
+
+    schema: Literal["vla/policy/1"]
+    name: str
+    family: str
+    network: Mapping[str, Any]
+    """the family's hyper-parameters"""
+    spec: PolicySpec
+    normalisation: Mapping[str, Normalisation]
+    """by camera role, proprioception group, and ``action``"""
+    provenance: Provenance
+    embodiment: Embodiment
+    """a copy of the robot's description that the policy was trained with"""
+
+
+@dataclass(frozen=True, eq=False)
+class Checkpoint:
+    """A policy's configuration and its weights by our names."""
+
+    config: PolicyConfig
+    weights: Mapping[str, Tensor]
+
+    def pipeline(self) -> Pipeline:
+        """What surrounds the network."""
+        return Pipeline(self.config.spec, self.config.embodiment, self.config.normalisation, self.config.name)
+
+    def network(self) -> nn.Module:
+        """The network with these weights, ready to infer.
+
+        Raises:
+            CheckpointError: the weights do not fit the configuration, or are not finite.
+        """
+        name = self.config.name
+        require_finite(self.weights, name)
+        network = build_network(self.config.family, self.config.network, self.pipeline().shape, name)
+        load_into(network, self.weights, name)
+        return network.eval()
+
+
+def read_checkpoint(folder: Path | str) -> Checkpoint:
+    """Reads a checkpoint folder.
+
+    Raises:
+        CheckpointError: it is not such a folder, or its weights cannot be read.
+        ConfigError: one line for every key of its ``config.yaml`` that is wrong, missing or unknown.
+    """
+    return Checkpoint(read_config(folder), read_weights(Path(folder) / WEIGHTS_FILE))
+
+
+def read_config(folder: Path | str) -> PolicyConfig:
+    """Reads only the configuration of a checkpoint folder. Raises as :func:`read_checkpoint`."""
+    path = Path(folder) / CONFIG_FILE
+    if not path.is_file():
+        raise CheckpointError(
+            f"{folder}: expected a policy's folder with {CONFIG_FILE} and {WEIGHTS_FILE}{_there(Path(folder))}"
+        )
+    read = config.load(PolicyConfig, path)
+    check_embodiment(read.embodiment, f"{path}: embodiment")
+    return read
+
+
+def write_checkpoint(folder: Path | str, checkpoint: Checkpoint) -> None:
+    """Writes a checkpoint folder, which is made if need be. Each file is replaced only when the new one is complete.
+
+    Raises:
+        CheckpointError: a weight is not finite, or a file cannot be written.
+    """
+    folder = Path(folder)
+    require_finite(checkpoint.weights, checkpoint.config.name)
+    text = yaml.safe_dump(
+        config.to_mapping(checkpoint.config), sort_keys=False, default_flow_style=None, width=120, allow_unicode=True
+    )
+    partial = folder / (CONFIG_FILE + ".partial")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        write_weights(folder / WEIGHTS_FILE, checkpoint.weights)
+        partial.write_text(_HEADER + text)
+        os.replace(partial, folder / CONFIG_FILE)
+    except OSError as error:
+        raise CheckpointError(f"{folder}: cannot be written ({error.strerror or error})") from error
+
+
+def weights_digest(folder: Path | str) -> str:
+    """Eight hexadecimal digits of the SHA-256 of the weights: tells checkpoints of one name apart."""
+    digest = hashlib.sha256()
+    with open(Path(folder) / WEIGHTS_FILE, "rb") as file:
+        while block := file.read(_BLOCK):
+            digest.update(block)
+    return digest.hexdigest()[:8]
+
+
+def _there(folder: Path) -> str:
+    if not folder.is_dir():
+        return ", found no folder"
+    return f", found {sorted(path.name for path in folder.iterdir())}"

@@ -1,0 +1,112 @@
+"""A policy that infers with a torch network (port :class:`vla_core.ports.Policy`)."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import TypeVar, cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from vla_core.action_chunk import ActionChunk, validate_chunk
+from vla_core.embodiment import Embodiment
+from vla_core.errors import EmbodimentMismatch, StreamError, choice
+from vla_core.observation import Observation
+from vla_policies.batch import PolicyNetwork
+from vla_policies.pipeline import Pipeline
+from vla_policies.transforms import resize_image
+
+T = TypeVar("T")
+
+
+class TorchPolicy:
+    """Observation in, action chunk out: the chunk's first action is meant at the observation's stamp.
+
+    It keeps nothing from one observation to the next but the count of its chunks.
+    """
+
+    def __init__(
+        self, pipeline: Pipeline, network: nn.Module, policy_id: str, device: torch.device | str = "cpu"
+    ) -> None:
+        """Takes over a network, which is moved to the device and set to inference."""
+        self._pipeline = pipeline
+        self._device = torch.device(device)
+        moved = network.to(device=self._device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
+        self._network = cast(PolicyNetwork, moved)
+        self._policy_id = policy_id
+        self._sequence = 0
+
+    @property
+    def policy_id(self) -> str:
+        return self._policy_id
+
+    @property
+    def embodiment(self) -> Embodiment:
+        """The robot that it was trained with."""
+        return self._pipeline.embodiment
+
+    def infer(self, observation: Observation) -> ActionChunk:
+        """Infers the actions from the observation's stamp on.
+
+        Raises:
+            EmbodimentMismatch: a camera or proprioception group is missing or has another shape.
+            StreamError: a measured value is not finite.
+            ChunkError: the network's output is not finite.
+        """
+        started_ns = time.perf_counter_ns()
+        proprioception = self._proprioception(observation)
+        images = {role: self._image(observation, role)[None] for role in self._pipeline.spec.cameras}
+        with torch.inference_mode():
+            predicted = self._network.predict(self._pipeline.inputs(images, proprioception, self._device))
+        actions = self._pipeline.actions(predicted, proprioception)[0]
+        chunk = ActionChunk(
+            actions=actions,
+            names=self.embodiment.action_names,
+            start_ns=observation.stamp_ns,
+            step_ns=self.embodiment.step_ns,
+            observation_ns=observation.stamp_ns,
+            policy_id=self._policy_id,
+            sequence=self._sequence,
+            inference_latency_ns=time.perf_counter_ns() - started_ns,
+        )
+        validate_chunk(chunk, self.embodiment.action_names)
+        self._sequence += 1
+        return chunk
+
+    def reset(self) -> None:
+        """Nothing to forget: an inference depends on one observation only."""
+
+    def _image(self, observation: Observation, role: str) -> NDArray[np.uint8]:
+        image = _find(observation.images, role, "camera", self._policy_id)
+        if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or 0 in image.shape:
+            raise EmbodimentMismatch(
+                f"{self._policy_id}: camera '{role}': expected (height, width, 3) uint8, found {image.shape} {image.dtype}"
+            )
+        return np.ascontiguousarray(resize_image(image, self._pipeline.spec.cameras[role]))
+
+    def _proprioception(self, observation: Observation) -> dict[str, NDArray[np.float64]]:
+        """Batches of one. ``qpos`` is always among them: actions may refer to it."""
+        batch: dict[str, NDArray[np.float64]] = {}
+        for group in dict.fromkeys(("qpos", *self._pipeline.spec.proprioception)):
+            vector = _find(observation.proprioception, group, "proprioception group", self._policy_id)
+            names = self.embodiment.names_of(self.embodiment.proprioception[group])
+            if vector.shape != (len(names),):
+                raise EmbodimentMismatch(
+                    f"{self._policy_id}: {group}: expected {len(names)} values {list(names)}, found shape {vector.shape}"
+                )
+            for name, value in zip(names, vector, strict=True):
+                if not np.isfinite(value):
+                    raise StreamError(
+                        f"{self._policy_id}: {group}: expected a finite number for '{name}', found {value}"
+                    )
+            batch[group] = vector[None]
+        return batch
+
+
+def _find(values: Mapping[str, T], name: str, what: str, policy_id: str) -> T:
+    if name not in values:
+        raise EmbodimentMismatch(f"{policy_id}: expected the {what} '{name}', found {choice(values)}")
+    return values[name]

@@ -1,0 +1,90 @@
+"""What a policy sees and what it outputs, in words of the embodiment."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from pydantic import Field as Constraint
+
+from vla_core.embodiment import Embodiment
+from vla_core.embodiment.schema import Name
+from vla_core.errors import EmbodimentMismatch, choice
+
+Pixels = Annotated[int, Constraint(gt=0)]
+
+
+@dataclass(frozen=True)
+class ImageSize:
+    """The size at which a network sees a camera [px]."""
+
+    width: Pixels
+    height: Pixels
+
+
+@dataclass(frozen=True)
+class PolicySpec:
+    """The outside of a network: what it must be given and how its output is to be read.
+
+    Names, units and the step rate of the actions are those of the embodiment that goes with it.
+    """
+
+    cameras: Mapping[Name, ImageSize]
+    """roles in the network's order, with the size of its input; images of another size are resized"""
+    proprioception: tuple[Literal["qpos", "qvel", "effort"], ...]
+    """groups in the network's order, joined to one vector"""
+    action_horizon: Annotated[int, Constraint(gt=0)]
+    """number of actions predicted, one per step of the embodiment"""
+    action_reference: Literal["absolute", "qpos"] = "absolute"
+    """``qpos``: the network's actions are offsets from the position at the observation, in every dimension that has one there"""
+
+    def require_fits(self, embodiment: Embodiment, what: str) -> None:
+        """Checks that the embodiment has these cameras and groups.
+
+        Args:
+            embodiment: the robot.
+            what: names the policy in the error.
+
+        Raises:
+            EmbodimentMismatch: names what is missing and what there is.
+        """
+        for label, wanted, available in (
+            ("camera", self.cameras, embodiment.cameras),
+            ("proprioception group", self.proprioception, embodiment.proprioception),
+        ):
+            for name in wanted:
+                if name not in available:
+                    raise EmbodimentMismatch(
+                        f"{what} needs the {label} '{name}'; '{embodiment.name}' has {choice(available)}"
+                    )
+
+    def require_sizes(self, embodiment: Embodiment, state_dim: int, action_dim: int, what: str) -> None:
+        """Checks the sizes of a network's state and actions against the embodiment's.
+
+        Raises:
+            EmbodimentMismatch: names the dimensions that the embodiment has.
+        """
+        for label, found, names in (
+            ("state", state_dim, self.state_names(embodiment)),
+            ("actions", action_dim, embodiment.action_names),
+        ):
+            if found != len(names):
+                raise EmbodimentMismatch(
+                    f"{what}: {label}: '{embodiment.name}' has the {len(names)} dimensions {list(names)}, it has {found}"
+                )
+
+    def state_names(self, embodiment: Embodiment) -> tuple[str, ...]:
+        """One name per dimension of the joined proprioception."""
+        return tuple(
+            name for group in self.proprioception for name in embodiment.names_of(embodiment.proprioception[group])
+        )
+
+
+def image_size(embodiment: Embodiment, role: str, what: str) -> ImageSize:
+    """The size of a camera's images. Raises EmbodimentMismatch, naming ``what``, if the embodiment has no such camera."""
+    if role not in embodiment.cameras:
+        raise EmbodimentMismatch(
+            f"{what} needs the camera '{role}'; '{embodiment.name}' has {choice(embodiment.cameras)}"
+        )
+    return ImageSize(embodiment.cameras[role].width, embodiment.cameras[role].height)

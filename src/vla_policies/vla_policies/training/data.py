@@ -1,0 +1,103 @@
+"""What a training run learns from: batches of every step, and windows of other episodes to validate on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from vla_core.episodes import EpisodeReader
+from vla_core.errors import EpisodeError
+from vla_policies.batch import NetworkInputs, NetworkTargets
+from vla_policies.normalisation import Normalisation
+from vla_policies.pipeline import Pipeline
+from vla_policies.training.augmentation import augment, shift_images
+from vla_policies.training.config import TrainConfig
+from vla_policies.training.demonstrations import Demonstrations, Window
+from vla_policies.training.optimisation import ShuffledRows
+from vla_policies.training.statistics import normalisation_of
+
+_GIB = 2**30
+
+
+@dataclass(frozen=True, eq=False)
+class TrainingData:
+    """Demonstrations, split by episode, and the way from their windows to network tensors.
+
+    Attributes:
+        demonstrations: all episodes.
+        normalisation: from all episodes, by key.
+        pipeline: what surrounds the network.
+        training_rows: what is trained on, in its order.
+        validation_rows: what is validated on; may be empty.
+    """
+
+    config: TrainConfig
+    demonstrations: Demonstrations
+    normalisation: Mapping[str, Normalisation]
+    pipeline: Pipeline
+    training_rows: ShuffledRows
+    validation_rows: NDArray[np.intp]
+
+    def batch(self, step: int, device: torch.device) -> tuple[NetworkInputs, NetworkTargets]:
+        """The augmented batch of a training step. It depends on the seed and the step only."""
+        augmentation = self.config.augmentation
+        rng = np.random.default_rng([self.config.optimisation.seed, step, 1])
+        window = self._window(self.training_rows.at(step))
+        images = {role: shift_images(image, augmentation.shift_px, rng) for role, image in window.images.items()}
+        inputs = self.pipeline.inputs(images, window.proprioception, device)
+        targets = self.pipeline.targets(window.actions, window.proprioception, window.is_pad, device)
+        return augment(inputs, augmentation, rng), targets
+
+    def validation_windows(self) -> Iterator[Window]:
+        """The windows of the validation episodes, in batches."""
+        size = self.config.optimisation.batch_size
+        for start in range(0, len(self.validation_rows), size):
+            yield self._window(self.validation_rows[start : start + size])
+
+    def _window(self, rows: NDArray[np.intp]) -> Window:
+        return self.demonstrations.window(rows, self.config.action_horizon)
+
+
+def read_training_data(config: TrainConfig, episodes: Sequence[Path]) -> TrainingData:
+    """Reads the episodes of a run. The first one says which robot it is.
+
+    Raises:
+        EpisodeError: no episodes, or one that cannot be read.
+        EmbodimentMismatch: the episodes are of different robots, or of one that lacks what the preset needs.
+    """
+    if not episodes:
+        raise EpisodeError("expected at least one episode to train on, found none")
+    with EpisodeReader(episodes[0]) as reader:
+        embodiment = reader.info.metadata.embodiment
+    spec = config.spec_for(embodiment)
+    demonstrations = Demonstrations(episodes, spec, embodiment, config.data.memory_limit_gib * _GIB)
+    normalisation = normalisation_of(demonstrations, spec)
+    optimisation = config.optimisation
+    training, validation = split_episodes(len(episodes), config.data.validation_share, optimisation.seed)
+    return TrainingData(
+        config=config,
+        demonstrations=demonstrations,
+        normalisation=normalisation,
+        pipeline=Pipeline(spec, embodiment, normalisation, f"preset '{config.name}'"),
+        training_rows=ShuffledRows(demonstrations.rows_of(training), optimisation.batch_size, optimisation.seed),
+        validation_rows=_evenly(demonstrations.rows_of(validation), config.data.validation_windows),
+    )
+
+
+def split_episodes(count: int, validation_share: float, seed: int) -> tuple[list[int], list[int]]:
+    """Places of the episodes to train and to validate on, drawn at random. A single episode is trained on."""
+    order = np.random.default_rng([seed, 0, 2]).permutation(count)
+    held_out = min(count - 1, max(1, round(validation_share * count))) if validation_share else 0
+    return sorted(order[held_out:].tolist()), sorted(order[:held_out].tolist())
+
+
+def _evenly(rows: NDArray[np.intp], count: int) -> NDArray[np.intp]:
+    """At most ``count`` of the rows, at even distances."""
+    if len(rows) <= count:
+        return rows
+    return rows[np.linspace(0, len(rows) - 1, count).round().astype(np.intp)]

@@ -1,0 +1,87 @@
+"""Weights on disk (safetensors: numbers and names, nothing that could be executed) and in a network."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from vla_core.errors import CheckpointError
+
+_NAMED_IN_ERRORS = 6
+
+
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """Reads a safetensors file onto the processor.
+
+    Raises:
+        CheckpointError: it is missing, truncated or not safetensors, or holds a number that is not finite.
+    """
+    try:
+        weights: dict[str, Tensor] = load_file(path)
+    except OSError as error:
+        raise CheckpointError(f"{path}: cannot be read ({error.strerror or error})") from error
+    except SafetensorError as error:
+        raise CheckpointError(
+            f"{path}: expected a whole safetensors file, found {path.stat().st_size} bytes: {error}"
+        ) from error
+    require_finite(weights, str(path))
+    return weights
+
+
+def write_weights(path: Path, weights: Mapping[str, Tensor]) -> None:
+    """Writes a safetensors file; an existing one is replaced only when the new one is complete.
+
+    Raises:
+        CheckpointError: the file cannot be written.
+    """
+    partial = path.with_name(path.name + ".partial")
+    try:
+        save_file({name: tensor.detach().cpu().contiguous().clone() for name, tensor in weights.items()}, partial)
+        os.replace(partial, path)
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(f"{path}: cannot be written ({error})") from error
+
+
+def require_finite(weights: Mapping[str, Tensor], where: str) -> None:
+    """Raises CheckpointError if a weight is NaN or infinite, and names its tensor."""
+    bad = [name for name, tensor in weights.items() if tensor.is_floating_point() and not torch.isfinite(tensor).all()]
+    if bad:
+        raise CheckpointError(f"{where}: expected finite weights, found NaN or infinity in {_some(bad)}")
+
+
+def load_into(network: nn.Module, weights: Mapping[str, Tensor], where: str) -> None:
+    """Copies weights into a network, which must have exactly these, with these shapes.
+
+    Raises:
+        CheckpointError: one line each for missing and unexpected tensors and for those of another shape.
+    """
+    wanted = network.state_dict()
+    missing = [name for name in wanted if name not in weights]
+    unexpected = [name for name in weights if name not in wanted]
+    reshaped = [
+        f"{name}: expected {tuple(wanted[name].shape)}, found {tuple(weights[name].shape)}"
+        for name in wanted
+        if name in weights and wanted[name].shape != weights[name].shape
+    ]
+    problems = [
+        f"{label}: {_some(names)}"
+        for label, names in (("missing", missing), ("unexpected", unexpected), ("of another shape", reshaped))
+        if names
+    ]
+    if problems:
+        heading = (
+            f"{where}: the weights do not fit the network that its configuration describes ({len(wanted)} tensors)"
+        )
+        raise CheckpointError("\n  ".join([heading + ":", *problems]))
+    network.load_state_dict(dict(weights))
+
+
+def _some(names: list[str]) -> str:
+    shown = "; ".join(names[:_NAMED_IN_ERRORS])
+    return shown if len(names) <= _NAMED_IN_ERRORS else f"{shown}; and {len(names) - _NAMED_IN_ERRORS} more"

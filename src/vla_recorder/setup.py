@@ -1,0 +1,16 @@
+from setuptools import find_packages, setup
+
+setup(
+    name="vla_recorder",
+    version="0.1.0",
+    packages=find_packages(exclude=["test"]),
+    data_files=[
+        ("share/ament_index/resource_index/packages", ["resource/vla_recorder"]),
+        ("share/vla_recorder", ["package.xml"]),
+    ],
+    install_requires=["setuptools", "vla_core", "rich"],
+    description="Records demonstrations and rollouts: sessions, the operator's console, the recorder node",
+    maintainer="vla maintainers",
+    maintainer_email="vla@example.org",
+    license="Apache-2.0",
+)

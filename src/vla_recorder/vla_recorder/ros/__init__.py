@@ -1,0 +1,1 @@
+"""The parts of the recorder that speak ROS."""

@@ -1,0 +1,1 @@
+"""The simulated robot's topics, services and actions: those of franka_ros2 and ros2_control."""
