@@ -8,7 +8,7 @@ package_name = "vla"
 def tree(folder):
     """The files below share/FOLDER, as data files of the same layout.
 
-    There it is a link to the folder at the root of the workspace, where people look for launch files and configuration.
+    There it is a link to the folder at the root of the workspace, where people look for it.
     """
     by_folder = {}
     for path in sorted(Path("share", folder).rglob("*")):
@@ -26,6 +26,7 @@ setup(
         (f"share/{package_name}", ["package.xml"]),
         *tree("launch"),
         *tree("config"),
+        *tree("checkpoints"),
     ],
     python_requires=">=3.10",
     install_requires=["vla_core", "typer>=0.15", "rich>=13"],

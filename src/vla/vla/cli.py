@@ -17,9 +17,9 @@ from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
-from vla_core.errors import VlaError
 
 from vla import commands
+from vla_core.errors import VlaError
 
 DEBUG_VARIABLE = "VLA_DEBUG"
 FAILED = 1

@@ -155,7 +155,10 @@ def _nodes(arguments: Bringup) -> list[Process]:
         }
         nodes.append(Process("recorder_node", "vla_recorder", "recorder_node", {**common, **recorder}))
     if arguments.expert:
-        expert: dict[str, Value] = {"task": str(named_config("tasks", arguments.task)), "disturbance": arguments.disturbance}
+        expert: dict[str, Value] = {
+            "task": str(named_config("tasks", arguments.task)),
+            "disturbance": arguments.disturbance,
+        }
         nodes.append(Process("expert_node", "vla_sim", "expert_node", {**common, **expert}))
     return nodes
 

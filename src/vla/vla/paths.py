@@ -36,3 +36,15 @@ def named_config(kind: str, name: str) -> Path:
     if not path.is_file():
         raise ConfigError(f"{kind}: expected {choice(sorted(p.stem for p in folder.glob('*.yaml')))}, found '{name}'")
     return path
+
+
+def shipped_policy(task: str) -> Path:
+    """The checkpoint folder that comes with the suite for a task.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    path = config_folder().parent / "checkpoints" / Path(task).stem
+    if not path.is_dir():
+        raise ConfigError(f"expected a shipped policy for '{task}' at {path}, found none; name one with --policy")
+    return path

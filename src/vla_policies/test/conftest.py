@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import zlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,8 @@ from vla_policies.checkpoint import Checkpoint, PolicyConfig, Provenance
 from vla_policies.families import build_network
 from vla_policies.normalisation import IMAGENET, Normalisation, NormStats
 from vla_policies.spec import ImageSize, PolicySpec
+
+torch.set_num_threads(1)  # these networks are too small to share out, and test machines are busy
 
 REPOSITORY = Path(__file__).parents[3]
 GOLDEN = REPOSITORY / "test" / "data" / "golden"
@@ -80,7 +83,7 @@ def tiny_embodiment(width: int = 32, height: int = 24) -> Embodiment:
     return dataclasses.replace(embodiment, cameras=cameras)
 
 
-def record_reaching(
+def _record_reaching(
     folder: Path, seed: int, steps: int = 20, embodiment: Embodiment | None = None, dropped: tuple[int, ...] = ()
 ) -> Path:
     """An episode of a made-up task: a square in both images says where joints 1 and 2 are to go, and when the gripper closes.
@@ -183,3 +186,17 @@ def checkpoint(embodiment: Embodiment) -> Checkpoint:
 @pytest.fixture
 def observation(embodiment: Embodiment) -> Observation:
     return observation_at_home(embodiment)
+
+
+@pytest.fixture(scope="session")
+def golden_embodiment() -> Embodiment:
+    """With the cameras of the golden ACT: ``front`` and ``wrist``, 128x96."""
+    embodiment = tiny_embodiment(width=128, height=96)
+    cameras = {"front": embodiment.cameras["scene"], "wrist": embodiment.cameras["wrist"]}
+    steps = dataclasses.replace(embodiment.steps, clock="front")
+    return dataclasses.replace(embodiment, cameras=cameras, steps=steps)
+
+
+@pytest.fixture(scope="session")
+def record_reaching() -> Callable[..., Path]:
+    return _record_reaching

@@ -71,7 +71,7 @@ def test_a_folder_that_is_none_is_named(tmp_path) -> None:
 def test_truncated_weights_are_refused(left, folder) -> None:
     path = folder / "model.safetensors"
     path.write_bytes(path.read_bytes()[:left])
-    with pytest.raises(CheckpointError, match="model.safetensors: expected a whole safetensors file"):
+    with pytest.raises(CheckpointError, match=r"model.safetensors: expected a whole safetensors file"):
         vla_policies.load(folder)
 
 
@@ -98,7 +98,7 @@ def test_weights_that_are_not_finite_are_refused_when_read_and_when_written(
     broken = checkpoint.weights["state_projection.weight"].clone()
     broken[0, 0] = value
     changed = with_weights(checkpoint, **{"state_projection.weight": broken})
-    with pytest.raises(CheckpointError, match="found NaN or infinity in state_projection.weight"):
+    with pytest.raises(CheckpointError, match=r"found NaN or infinity in state_projection.weight"):
         changed.network()
     with pytest.raises(CheckpointError, match="found NaN or infinity"):
         write_checkpoint(tmp_path / "broken", changed)

@@ -29,7 +29,7 @@ class RunnerState(Enum):
 
 @dataclass(frozen=True)
 class Latency:
-    """Inference latency since the run began [ms]; NaN before the first chunk."""
+    """Inference latency since the policy was loaded [ms]; NaN before the first chunk."""
 
     p50_ms: float
     p95_ms: float
@@ -72,6 +72,7 @@ class PolicyRunner:
     def loaded(self, policy: Policy) -> None:
         """Takes a policy that is ready to infer."""
         self._policy = policy
+        self.latencies_ms.clear()
         self._enter(RunnerState.READY, "")
 
     def start(self, prompt: str, now_ns: int, duration_s: float) -> str:
@@ -82,7 +83,6 @@ class PolicyRunner:
             return "a run is on already; expected it to be cancelled first"
         self.prompt = prompt or self.prompt
         self.chunks = self.stale_observations = 0
-        self.latencies_ms.clear()
         self._last_ns, self._fresh_ns = None, now_ns
         self._until_ns = now_ns + round(duration_s * 1e9) if duration_s > 0 else None
         self._policy.reset()

@@ -14,10 +14,10 @@ from vla_msgs.msg import RecorderStatus, SimStatus
 from vla_msgs.srv import SetPrompt, StartEpisode, StopEpisode
 
 from vla_core.embodiment import load_embodiment
-from vla_core.episodes import BackgroundEpisodeWriter, EpisodeMetadata, Hdf5EpisodeWriter
+from vla_core.episodes import EpisodeMetadata
 from vla_core.errors import VlaError
 from vla_recorder.ros.messages import status_message
-from vla_recorder.session import FinishedEpisode, RecorderSession
+from vla_recorder.session import FinishedEpisode, RecorderSession, background_writer
 from vla_ros import names, params, qos
 from vla_ros.host import NodeHost
 from vla_ros.nodes import run_node
@@ -54,7 +54,7 @@ class RecorderNode:
         self._session = RecorderSession(
             Path(parameters.episodes),
             EpisodeMetadata(parameters.prompt, parameters.robot, embodiment, parameters.task),
-            functools.partial(_background_writer, when_full=when_full),
+            functools.partial(background_writer, when_full=when_full),
             lambda: self._streams.status(host.clock.now_ns()),
         )
         self._status = host.publisher(RecorderStatus, names.RECORDER_STATUS, qos.latched())
@@ -133,12 +133,6 @@ class RecorderNode:
         if not status.message and self._streams.problems:
             status = dataclasses.replace(status, message="; ".join(self._streams.problems.values()))
         self._status.publish(status_message(status, now_ns))
-
-
-def _background_writer(
-    folder: Path, metadata: EpisodeMetadata, when_full: Literal["drop", "wait"]
-) -> BackgroundEpisodeWriter:
-    return BackgroundEpisodeWriter(Hdf5EpisodeWriter(folder, metadata), when_full=when_full)
 
 
 def main() -> int:

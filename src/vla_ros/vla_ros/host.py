@@ -31,6 +31,7 @@ MessageHandler = Callable[[Any, int], None]  # message, receive time [ns]
 TimerHandler = Callable[[int], None]  # now [ns]
 
 _CONTROL_THREADS = 4
+_JOIN_S = 5.0
 
 
 class Pacer(Protocol):
@@ -289,6 +290,7 @@ class NodeHost:
             self._stopped.set()
             self._workers.shutdown(wait=True, cancel_futures=True)
             self._executor.shutdown(timeout_sec=1.0)
+            self._thread.join(_JOIN_S)  # a thread that is in the middleware when Python ends takes the process down
 
     def stop(self) -> None:
         """Ends :meth:`run` soon. May be called from any thread and from a signal handler."""

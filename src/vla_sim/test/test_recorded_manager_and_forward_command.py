@@ -21,7 +21,9 @@ from vla_sim.controllers.parameters import ControllersFile
 DATA = Path(__file__).parents[3] / "test" / "data" / "jtc"
 JOINTS = tuple(f"fr3_joint{index}" for index in range(1, 8))
 EXCHANGES: list[dict[str, Any]] = json.loads((DATA / "controller_manager.json").read_text())
-FORWARD_CASES = {name: case for name, case in json.loads((DATA / "cases.json").read_text()).items() if name.startswith("fcc_")}
+FORWARD_CASES = {
+    name: case for name, case in json.loads((DATA / "cases.json").read_text()).items() if name.startswith("fcc_")
+}
 
 FORWARD = {"joints": list(JOINTS), "interface_name": "position"}
 FILE = ControllersFile(
@@ -64,7 +66,11 @@ def call(manager: ControllerManager, exchange: dict[str, Any]) -> Reply:
     if exchange["service"] == "switch_controller":
         lists = request["activate_controllers"], request["deactivate_controllers"]
         return manager.switch(*lists, request["strictness"], time_ns=0)
-    services = {"load_controller": manager.load, "configure_controller": manager.configure, "unload_controller": manager.unload}
+    services = {
+        "load_controller": manager.load,
+        "configure_controller": manager.configure,
+        "unload_controller": manager.unload,
+    }
     return services[exchange["service"]](request["name"])
 
 

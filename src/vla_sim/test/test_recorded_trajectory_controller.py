@@ -101,7 +101,9 @@ class Replayer:
                 self.begin(begins[row], t_ns)
             while self.waiting and self.waiting[0]["reason"] and self.waiting[0]["published_at"] * 1e9 < t_ns:
                 self.send(EPOCH_NS + t_ns)
-            elapsed_ns = int(self.real.trajectory_time_ns[row] - self.real.trajectory_time_ns[row - 1]) if row else PERIOD_NS
+            elapsed_ns = (
+                int(self.real.trajectory_time_ns[row] - self.real.trajectory_time_ns[row - 1]) if row else PERIOD_NS
+            )
             self.controller.update(EPOCH_NS + t_ns, elapsed_ns - skipped_ns)  # a trajectory that begins now ignores it
             state = self.controller.state()
             self.done.reference[row] = state.reference_position, state.reference_velocity, state.reference_acceleration

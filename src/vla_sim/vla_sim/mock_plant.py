@@ -29,7 +29,7 @@ class MockPlant:
     def __init__(self, joint_names: Sequence[str], cameras: Sequence[str], period_s: float = 0.001) -> None:
         self._joint_names = tuple(joint_names)
         self._frames = dict.fromkeys(cameras, 0)
-        self._period_s = period_s
+        self.period_s = period_s
         self.reset(World(np.zeros(len(self._joint_names)), 0.0))
 
     @property
@@ -45,8 +45,8 @@ class MockPlant:
 
     def step(self, position: Array, velocity: Array, finger_position: float, finger_force: float) -> None:
         fingers = np.full(2, finger_position)
-        self._velocity = (position - self._position) / self._period_s
-        self._finger_velocity = (fingers - self._fingers) / self._period_s
+        self._velocity = (position - self._position) / self.period_s
+        self._finger_velocity = (fingers - self._fingers) / self.period_s
         self._position, self._fingers = np.array(position), fingers
 
     def joint_state(self) -> JointState:

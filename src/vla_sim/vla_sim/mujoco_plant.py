@@ -35,6 +35,7 @@ class MujocoPlant:
 
     def __init__(self, model: RobotModel, objects: Sequence[SceneObject] = (), period_s: float = 0.001) -> None:
         self.robot = model
+        self.period_s = period_s
         self._substeps, self._model = _compile(model, objects, period_s)
         self._data = mujoco.MjData(self._model)
         joints = [self._model.joint(joint.name) for joint in model.joints]
@@ -88,7 +89,9 @@ class MujocoPlant:
 
     def finger_state(self) -> JointState:
         data = self._data
-        return JointState(data.qpos[self._finger_qpos], data.qvel[self._finger_dofs], data.qfrc_actuator[self._finger_dofs])
+        return JointState(
+            data.qpos[self._finger_qpos], data.qvel[self._finger_dofs], data.qfrc_actuator[self._finger_dofs]
+        )
 
     def object_poses(self) -> Mapping[str, Pose]:
         return {name: self._pose(name) for name in self._objects}

@@ -65,6 +65,11 @@ class Plant(Protocol):
     @property
     def joint_names(self) -> tuple[str, ...]: ...
 
+    @property
+    def period_s(self) -> float:
+        """How far a step goes [s]."""
+        ...
+
     def reset(self, world: World) -> None:
         """Puts the world to its start, at rest."""
         ...

@@ -14,6 +14,7 @@ from vla_sim.controllers.hardware import STATE_KINDS, JointInterfaces
 from vla_sim.controllers.joint_trajectory import JointTrajectoryController
 from vla_sim.controllers.manager import ControllerManager
 from vla_sim.controllers.parameters import ControllersFile
+from vla_sim.errors import SimulationError
 from vla_sim.plant import Array, JointState, Plant, World
 
 _FASTEST = 6.0  # [rad/s] a command that jumps farther than a joint can move does not make its inner controller kick
@@ -51,11 +52,14 @@ class SimulatedRobot:
     The same calls at the same cycles give bit-identical results, however the cycles are divided among calls of :meth:`run`.
 
     Args:
-        plant: to be driven; its period must be that of the controllers' update rate.
+        plant: to be driven.
         controllers: the controllers file.
         world: where everything begins.
         start_ns: time of the first cycle.
         gripper: constants of the gripper.
+
+    Raises:
+        SimulationError: a step of the plant is not a cycle of the controllers.
     """
 
     def __init__(
@@ -67,13 +71,16 @@ class SimulatedRobot:
         gripper: GripperParameters | None = None,
     ) -> None:
         self.plant = plant
-        self.time_ns = start_ns
+        self.time_ns = self.reset_ns = start_ns
         plant.reset(world)
         state = plant.joint_state()
         kinds = [kind for kind, values in zip(STATE_KINDS, state, strict=True) if not np.isnan(values).all()]
         self.hardware = JointInterfaces(plant.joint_names, kinds)
         self.manager = ControllerManager(controllers, self.hardware)
         self.gripper = Gripper(gripper or GripperParameters(), self.manager.period_ns, 2.0 * world.finger_position)
+        if round(plant.period_s * 1e9) != self.manager.period_ns:
+            found = f"{self.manager.period_ns * 1e-9} s by {controllers.path}"
+            raise SimulationError(f"expected a cycle of {plant.period_s} s, a step of the plant, found {found}")
         self._measured(state)
         self._target = state.position.copy()
 
@@ -86,6 +93,7 @@ class SimulatedRobot:
         self.plant.reset(world)
         self._measured(self.plant.joint_state())
         self._target = self.hardware.position.copy()
+        self.reset_ns = self.time_ns
         self.manager.restart(self.time_ns)
         self.gripper.reset(2.0 * world.finger_position)
 
@@ -129,7 +137,17 @@ class SimulatedRobot:
     def _empty_log(self, cycles: int, followers: list[JointTrajectoryController]) -> CycleLog:
         joints, fingers = len(self.hardware.joint_names), len(self.plant.finger_state().position)
         times = self.time_ns + self.manager.period_ns * np.arange(cycles, dtype=np.int64)
-        of_joints = np.full((4, cycles, joints), np.nan)
-        of_fingers = np.full((3, cycles, fingers), np.nan)
-        references = {c.name: np.full((cycles, 3, len(c.joints)), np.nan) for c in followers}
-        return CycleLog(times, *of_joints, references, *of_fingers, np.zeros(cycles, dtype=np.int64))
+        position, velocity, effort, command = np.full((4, cycles, joints), np.nan)
+        finger_position, finger_velocity, finger_effort = np.full((3, cycles, fingers), np.nan)
+        return CycleLog(
+            time_ns=times,
+            position=position,
+            velocity=velocity,
+            effort=effort,
+            command=command,
+            references={c.name: np.full((cycles, 3, len(c.joints)), np.nan) for c in followers},
+            finger_position=finger_position,
+            finger_velocity=finger_velocity,
+            finger_effort=finger_effort,
+            dropped=np.zeros(cycles, dtype=np.int64),
+        )

@@ -87,6 +87,18 @@ class Operator:
     def recorder(self) -> RecorderStatus:
         return self._status(names.RECORDER_STATUS)
 
+    def wait_for_sim(self, condition: Callable[[SimStatus], bool], what: str) -> SimStatus:
+        """Waits for a status of the simulator that fulfils a condition."""
+        return self._wait_for(names.SIM_STATUS, condition, what)
+
+    def wait_for_command(self, condition: Callable[[CommandStatus], bool], what: str) -> CommandStatus:
+        """Waits for a status of the command_node that fulfils a condition."""
+        return self._wait_for(names.COMMAND_STATUS, condition, what)
+
+    def wait_for_policy(self, condition: Callable[[PolicyStatus], bool], what: str) -> PolicyStatus:
+        """Waits for a status of the policy_node that fulfils a condition."""
+        return self._wait_for(names.POLICY_STATUS, condition, what)
+
     def wait_until(self, condition: Callable[[], T], what: str, within_s: float = _ANSWER_S) -> T:
         """Waits until a condition is true and returns its value.
 
@@ -167,6 +179,13 @@ class Operator:
 
     def _status(self, topic: str) -> Any:
         return self.wait_until(lambda: self._newest.get(topic), f"a status on /{topic}", _APPEAR_S)
+
+    def _wait_for(self, topic: str, condition: Callable[[Any], bool], what: str) -> Any:
+        def fulfilled() -> Any:
+            newest = self._newest.get(topic)
+            return newest if newest is not None and condition(newest) else None
+
+        return self.wait_until(fulfilled, what)
 
     def _call(self, kind: type, name: str, request: Any, within_s: float = _ANSWER_S) -> Any:
         if name not in self._clients:

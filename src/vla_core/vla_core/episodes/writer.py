@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime, timezone
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import h5py
 import numpy as np
 
+from vla_core import __version__
 from vla_core.episodes import hdf5, schema
 from vla_core.episodes.attributes import attributes_at_end, attributes_at_start
 from vla_core.episodes.folder import partial_of, publish_episode, reserve_episode
@@ -24,10 +24,7 @@ from vla_core.observation import Step
 
 FLUSH_PERIOD_S = 0.2  # what a killed process may lose; more would save little: a flush of 20 datasets takes 1.3 ms
 _CHUNK_ROWS = 64  # of the low-dimensional datasets
-_NODE_BYTES, _NODE_ROWS = (
-    4096,
-    32,
-)  # a node of HDF5's index of chunks: at most so large, and at least so full after a split
+_NODE_BYTES, _NODE_ROWS = 4096, 32  # a node of HDF5's index: at most so large, and at least so full after a split
 
 
 class Hdf5EpisodeWriter:
@@ -66,7 +63,9 @@ class Hdf5EpisodeWriter:
             with hdf5.reported(self.partial_path, "create the file"):
                 self._file = hdf5.create(self.partial_path)
             with self._disk("create the datasets"):
-                self._begin(attributes_at_start(metadata, recorder or _own_name(), datetime.now(timezone.utc)))
+                self._begin(
+                    attributes_at_start(metadata, recorder or f"vla_core {__version__}", datetime.now(timezone.utc))
+                )
         except EpisodeError:
             self.partial_path.unlink(missing_ok=True)  # there is nothing in it
             raise
@@ -203,13 +202,6 @@ class Hdf5EpisodeWriter:
             hdf5.abandon(self._file)
             self._closed_because = f"it failed to {doing}"
             raise
-
-
-def _own_name() -> str:
-    try:
-        return f"vla_core {version('vla_core')}"
-    except PackageNotFoundError:
-        return "vla_core (not installed)"
 
 
 def _flush_bytes(specs: tuple[DatasetSpec, ...], rows: int) -> int:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import pickle
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -76,8 +75,8 @@ def _read(path: Path) -> dict[str, Any]:
         raise TrainingError(f"{path}: expected the state of a run to resume, found none")
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, EOFError, OSError, pickle.UnpicklingError) as error:
-        raise TrainingError(f"{path}: expected a whole training state: {error}") from error
+    except Exception as error:  # a damaged file can make torch's reader raise nearly anything
+        raise TrainingError(f"{path}: expected a whole training state: {type(error).__name__}: {error}") from error
     if not isinstance(state, dict):
         raise TrainingError(f"{path}: expected a training state, found a {type(state).__name__}")
     return state

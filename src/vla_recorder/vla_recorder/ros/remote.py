@@ -60,7 +60,7 @@ class RemoteRecorder:
             return answer if isinstance(answer, Reply) else Reply(False, answer.message)
         if not answer.path:
             return Reply(True, "discarded")
-        return Reply(True, f"saved {PurePath(answer.path).name}, {answer.steps} steps")
+        return Reply(True, f"{PurePath(answer.path).name} saved, {answer.steps} steps")
 
     def mark_failure(self) -> Reply:
         answer = self._call(self._mark, Trigger.Request(), _ANSWER_S)

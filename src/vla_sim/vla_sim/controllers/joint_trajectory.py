@@ -49,12 +49,16 @@ class JointTrajectoryController:
 
     type = "joint_trajectory_controller/JointTrajectoryController"
 
-    def __init__(self, name: str, parameters: JointTrajectoryParameters, hardware: JointInterfaces, period_ns: int) -> None:
+    def __init__(
+        self, name: str, parameters: JointTrajectoryParameters, hardware: JointInterfaces, period_ns: int
+    ) -> None:
         self.name = name
         self.parameters = parameters
         self.joints = parameters.joints
         self.command_interfaces = tuple(f"{joint}/position" for joint in self.joints)
-        self.state_interfaces = tuple(f"{joint}/{kind}" for joint in self.joints for kind in parameters.state_interfaces)
+        self.state_interfaces = tuple(
+            f"{joint}/{kind}" for joint in self.joints for kind in parameters.state_interfaces
+        )
         self.active = False
         self._hardware = hardware
         self._index = hardware.indices(self.joints, name)

@@ -6,44 +6,18 @@ Source of the rules: ros2_control 4.46, ``ControllerManager``. Controllers are n
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
 
 from vla_core.errors import ConfigError, choice
-from vla_sim.controllers.broadcaster import JointStateBroadcaster
-from vla_sim.controllers.forward_command import ForwardCommandController
 from vla_sim.controllers.hardware import JointInterfaces
-from vla_sim.controllers.joint_trajectory import JointTrajectoryController
-from vla_sim.controllers.parameters import (
-    ControllersFile,
-    broadcaster_parameters,
-    forward_command_parameters,
-    joint_trajectory_parameters,
-)
+from vla_sim.controllers.parameters import ControllersFile
+from vla_sim.controllers.plugins import PLUGINS, Controller
 
 _log = logging.getLogger(__name__)
 
 BEST_EFFORT = 1
 STRICT = 2
-
-
-class Controller(Protocol):
-    """What the manager needs of a controller; interfaces are named ``joint/kind``."""
-
-    name: str
-    type: str
-    active: bool
-    command_interfaces: tuple[str, ...]
-    state_interfaces: tuple[str, ...]
-
-    def activate(self, time_ns: int) -> None: ...
-
-    def deactivate(self) -> None: ...
-
-    def update(self, time_ns: int, period_ns: int) -> bool:
-        """Runs one cycle. Returns False if it failed: the manager then deactivates the controller."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -142,8 +116,8 @@ class ControllerManager:
         kind = self.file.types.get(name)
         if kind is None:
             return Reply(False, f"expected a type for '{name}' among the manager's parameters, found none")
-        if kind not in _MAKERS:
-            return Reply(False, f"controller '{name}': expected the type {choice(_MAKERS)}, found '{kind}'")
+        if kind not in PLUGINS:
+            return Reply(False, f"controller '{name}': expected the type {choice(PLUGINS)}, found '{kind}'")
         self._loaded[name] = _Loaded(kind)
         return Reply(True)
 
@@ -156,7 +130,8 @@ class ControllerManager:
             return Reply(False, f"controller '{name}' can not be configured while it is 'active'")
         where = f"{self.file.path}: {name}"
         try:
-            entry.controller = _MAKERS[entry.type](name, self.file.parameters.get(name, {}), where, self)
+            parameters = self.file.parameters.get(name, {})
+            entry.controller = PLUGINS[entry.type](name, parameters, where, self.hardware, self.period_ns)
         except ConfigError as error:
             entry.controller = None
             return Reply(False, str(error))
@@ -264,7 +239,9 @@ class ControllerManager:
                 elif interface in wanted:
                     problem = "is wanted twice in this request"
                 if problem:
-                    request.problems.append(f"controller '{controller.name}': command interface '{interface}' {problem}")
+                    request.problems.append(
+                        f"controller '{controller.name}': command interface '{interface}' {problem}"
+                    )
                 wanted.add(interface)
             missing = [name for name in controller.state_interfaces if name not in self.hardware.state_interfaces]
             request.problems += [f"controller '{controller.name}': no state interface '{name}'" for name in missing]
@@ -277,26 +254,3 @@ class ControllerManager:
         claimed = controller.command_interfaces if controller.active else ()
         required = controller.command_interfaces, controller.state_interfaces
         return ControllerInfo(name, entry.state, entry.type, claimed, *required)
-
-
-Maker = Callable[[str, Mapping[str, Any], str, ControllerManager], Controller]
-
-
-def _joint_trajectory(name: str, data: Mapping[str, Any], where: str, manager: ControllerManager) -> Controller:
-    parameters = joint_trajectory_parameters(data, where)
-    return JointTrajectoryController(name, parameters, manager.hardware, manager.period_ns)
-
-
-def _forward_command(name: str, data: Mapping[str, Any], where: str, manager: ControllerManager) -> Controller:
-    return ForwardCommandController(name, forward_command_parameters(data, where), manager.hardware)
-
-
-def _broadcaster(name: str, data: Mapping[str, Any], where: str, manager: ControllerManager) -> Controller:
-    return JointStateBroadcaster(name, broadcaster_parameters(data, where), manager.hardware)
-
-
-_MAKERS: dict[str, Maker] = {
-    JointTrajectoryController.type: _joint_trajectory,
-    ForwardCommandController.type: _forward_command,
-    JointStateBroadcaster.type: _broadcaster,
-}

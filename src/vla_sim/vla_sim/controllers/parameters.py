@@ -116,7 +116,9 @@ def read_controllers_file(path: Path | str) -> ControllersFile:
     manager = nodes.pop("controller_manager")
     rate = manager.get("update_rate")
     if not isinstance(rate, int) or rate <= 0 or 1_000_000_000 % rate:
-        raise ConfigError(f"{path}: controller_manager.update_rate: expected a rate whose period is whole ns, found {rate!r}")
+        raise ConfigError(
+            f"{path}: controller_manager.update_rate: expected a rate whose period is whole ns, found {rate!r}"
+        )
     entries = {name: value for name, value in manager.items() if isinstance(value, dict) and "type" in value}
     return ControllersFile(
         path=str(path),
@@ -133,13 +135,17 @@ def joint_trajectory_parameters(parameters: Mapping[str, Any], where: str) -> Jo
     constraints = data.get("constraints", {})
     if isinstance(constraints, dict):  # joints stand beside the other keys there
         joints = {key: value for key, value in constraints.items() if key not in _CONSTRAINT_KEYS}
-        data["constraints"] = {key: constraints[key] for key in _CONSTRAINT_KEYS if key in constraints} | {"joints": joints}
+        data["constraints"] = {key: constraints[key] for key in _CONSTRAINT_KEYS if key in constraints} | {
+            "joints": joints
+        }
     read = config.from_mapping(JointTrajectoryParameters, data, where)
     unknown = [name for name in read.constraints.joints if name not in read.joints]
     if unknown:
         raise ConfigError(f"{where}: constraints: expected joints out of {list(read.joints)}, found {unknown}")
     if "position" not in read.state_interfaces:
-        raise ConfigError(f"{where}: state_interfaces: expected 'position' among them, found {list(read.state_interfaces)}")
+        raise ConfigError(
+            f"{where}: state_interfaces: expected 'position' among them, found {list(read.state_interfaces)}"
+        )
     return read
 
 
@@ -160,6 +166,8 @@ def _nodes(data: Mapping[str, Any], where: str) -> dict[str, dict[str, Any]]:
         inner = value if key == "/**" else {key.lstrip("/"): value}
         for name, section in (inner or {}).items():
             if not isinstance(section, dict) or not isinstance(section.get("ros__parameters"), dict):
-                raise ConfigError(f"{where}: {name}: expected a mapping with the key 'ros__parameters', found {section!r}")
+                raise ConfigError(
+                    f"{where}: {name}: expected a mapping with the key 'ros__parameters', found {section!r}"
+                )
             nodes[name] = section["ros__parameters"]
     return nodes

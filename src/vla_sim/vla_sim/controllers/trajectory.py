@@ -94,7 +94,7 @@ class ExecutedTrajectory:
     def sample(self, times_ns: NDArray[np.int64]) -> State:
         """Position, velocity and acceleration (k, n) at absolute times (k,) in ascending order; NaN where it has none."""
         states = np.full((3, len(times_ns), len(self._before.position)), np.nan)
-        segments = np.searchsorted(self._times, times_ns, side="right")  # 0: before the first point; len: after the last
+        segments = np.searchsorted(self._times, times_ns, side="right")  # 0: before the first point
         for segment in np.unique(segments):
             rows = segments == segment
             if segment == len(self._points):
@@ -136,8 +136,8 @@ def _segment(begin: Waypoint, end: Waypoint) -> Array:
         return polynomial.linear(duration_s, begin.position, end.position)
     if begin.acceleration is None or end.acceleration is None:
         return polynomial.cubic(duration_s, begin.position, begin.velocity, end.position, end.velocity)
-    start, goal = State(begin.position, begin.velocity, begin.acceleration), State(end.position, end.velocity, end.acceleration)
-    return polynomial.quintic(duration_s, start, goal)
+    start = State(begin.position, begin.velocity, begin.acceleration)
+    return polynomial.quintic(duration_s, start, State(end.position, end.velocity, end.acceleration))
 
 
 def _completed(before: Waypoint, first: Waypoint) -> Waypoint:

@@ -42,10 +42,14 @@ def _end(trajectory: JointTrajectory, parameters: JointTrajectoryParameters, now
     if not parameters.allow_nonzero_velocity_at_trajectory_end:
         for name, velocity in zip(trajectory.joint_names, last.velocities, strict=False):
             if abs(velocity) > _ZERO_VELOCITY:
-                return Rejection("last_velocity", f"expected velocity 0 at the last point, found {velocity} for '{name}'")
+                return Rejection(
+                    "last_velocity", f"expected velocity 0 at the last point, found {velocity} for '{name}'"
+                )
     end_ns = trajectory.stamp_ns + last.time_from_start_ns
     if trajectory.stamp_ns != 0 and end_ns < now_ns:
-        return Rejection("ends_in_past", f"expected an end in the future, found one {(now_ns - end_ns) * 1e-9:.3f} s ago")
+        return Rejection(
+            "ends_in_past", f"expected an end in the future, found one {(now_ns - end_ns) * 1e-9:.3f} s ago"
+        )
     return None
 
 
@@ -53,7 +57,9 @@ def _point(trajectory: JointTrajectory, index: int) -> Rejection | None:
     point = trajectory.points[index]
     if index and point.time_from_start_ns <= trajectory.points[index - 1].time_from_start_ns:
         times = trajectory.points[index - 1].time_from_start_ns * 1e-9, point.time_from_start_ns * 1e-9
-        return Rejection("times_not_increasing", f"points {index - 1} and {index}: expected growing times, found {times} s")
+        return Rejection(
+            "times_not_increasing", f"points {index - 1} and {index}: expected growing times, found {times} s"
+        )
     wrong = _wrong_field(point, len(trajectory.joint_names))
     if wrong is not None:
         return Rejection("size_mismatch", f"point {index}: {wrong}")

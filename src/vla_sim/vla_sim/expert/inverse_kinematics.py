@@ -65,10 +65,12 @@ class InverseKinematics:
                 break
         reached = self._configuration.get_transform_frame_to_world(self._site, "site").translation()
         if np.linalg.norm(reached - target[:3]) > _REACHED:
-            raise SimulationError(f"the arm cannot reach {target[:3].round(3).tolist()}; nearest {reached.round(3).tolist()}")
-        return self._configuration.q[self._arm]
+            raise SimulationError(
+                f"the arm cannot reach {target[:3].round(3).tolist()}; nearest {reached.round(3).tolist()}"
+            )
+        return np.array(self._configuration.q[self._arm])
 
     def _with(self, arm_position: Array) -> Array:
-        positions = self._everything.copy()
+        positions = np.array(self._everything)
         positions[self._arm] = arm_position
         return positions

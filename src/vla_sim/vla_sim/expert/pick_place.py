@@ -126,7 +126,9 @@ class PickPlaceExpert:
         self._drifts = [self._draw_drift(random) for _ in range(2)]
         self._drifting_until: list[tuple[int, int]] = []
         # the first knot lies a little ahead, for the controller to go there from wherever it holds the arm
-        self._path = JointPath(self._kinematics, self._limits, time_ns + self.settings.lead_ns, np.array(joint_position))
+        self._path = JointPath(
+            self._kinematics, self._limits, time_ns + self.settings.lead_ns, np.array(joint_position)
+        )
         self._phase: _Phase | None = None
         self._gripper = self.settings.open
         self._look: tuple[int, float] = (time_ns, np.inf)

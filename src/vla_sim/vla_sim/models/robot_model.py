@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -52,6 +52,7 @@ class RobotModel:
         joints: of the arm, in the embodiment's order.
         fingers: two finger joints that open with growing position, or none.
         cameras: camera role to camera name.
+        folder: of the description; set when it is read.
     """
 
     schema: Literal["vla/robot_model/1"]
@@ -60,7 +61,7 @@ class RobotModel:
     tcp_site: str
     joints: Annotated[tuple[JointModel, ...], Constraint(min_length=1)]
     fingers: tuple[FingerModel, ...] = ()
-    cameras: Mapping[str, str] = ()  # type: ignore[assignment]
+    cameras: Mapping[str, str] = field(default_factory=dict)
     folder: str = ""
 
     @property

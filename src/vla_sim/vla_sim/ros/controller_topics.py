@@ -23,7 +23,6 @@ from vla_ros.time import to_ns
 from vla_sim.controllers.forward_command import ForwardCommandController
 from vla_sim.controllers.gripper import GripperGoal
 from vla_sim.controllers.joint_trajectory import JointTrajectoryController
-from vla_sim.controllers.manager import Controller
 from vla_sim.controllers.messages import (
     FollowJointTrajectoryGoal,
     JointTolerance,
@@ -32,6 +31,7 @@ from vla_sim.controllers.messages import (
     Rejection,
     TrajectoryGoal,
 )
+from vla_sim.controllers.plugins import Controller
 from vla_sim.robot import SimulatedRobot
 
 _POLL_S = 0.01
@@ -55,8 +55,11 @@ class ControllerTopics:
     def _trajectory_handler(self, name: str) -> Any:
         def handle(message: JointTrajectoryMessage, receive_ns: int) -> None:
             controller = self._configured(name)
+            trajectory = trajectory_from(message)
+            if 0 < trajectory.stamp_ns <= self._robot.reset_ns:
+                return  # it was on its way when the world was reset, and continues a motion that never was
             if isinstance(controller, JointTrajectoryController):
-                refused = controller.submit(trajectory_from(message), self._robot.time_ns)
+                refused = controller.submit(trajectory, self._robot.time_ns)
                 if refused is not None:
                     self._host.node.get_logger().error(f"{name}: {refused.message}", throttle_duration_sec=1.0)
 

@@ -46,7 +46,7 @@ class Cube:
     rgba: Colour
     x: Range
     y: Range
-    yaw: Range = Range(0.0, 0.0)
+    yaw: Range
 
 
 @dataclass(frozen=True)
@@ -124,7 +124,10 @@ class PickPlace:
             raise ConfigError(f"task '{self.name}': expected {expected}, found none in {_TRIES} tries")
         yaw = float(random.uniform(cube.yaw.min, cube.yaw.max))
         spread = random.uniform(-home.spread, home.spread, len(home.arm_position))
-        poses = {CUBE: Pose.at(*cube_at, cube.edge / 2, yaw), MARK: Pose.at(*mark_at, _MARK_HEIGHT)}
+        poses = {
+            CUBE: Pose.at(cube_at[0], cube_at[1], cube.edge / 2, yaw),
+            MARK: Pose.at(mark_at[0], mark_at[1], _MARK_HEIGHT),
+        }
         return World(np.array(home.arm_position) + spread, home.finger_position, poses)
 
     def success_test(self) -> PickPlaceSuccess:

@@ -1,0 +1,68 @@
+"""What commands show in a terminal while they work and when they are done."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+
+from vla.statistics import wilson_interval
+
+
+class EpisodeScreen:
+    """A progress bar over episodes with the running success rate, and a line for each failure. A context manager."""
+
+    def __init__(self, total: int, title: str) -> None:
+        self._console = Console(highlight=False)
+        self._progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[rate]}"),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            console=self._console,
+        )
+        self._task = self._progress.add_task(title, total=total, rate="starting")
+        self._done = self._successes = 0
+
+    def __enter__(self) -> EpisodeScreen:
+        self._progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._progress.stop()
+
+    def ended(self, success: bool, remark: str) -> None:
+        """Takes note of an episode."""
+        self._done += 1
+        self._successes += success
+        low, high = wilson_interval(self._successes, self._done)
+        rate = f"{self._successes} ok, {100 * self._successes / self._done:.0f} % ({100 * low:.0f} to {100 * high:.0f})"
+        self._progress.update(self._task, advance=1, rate=rate)
+        if not success:
+            self._console.print(f"episode {self._done - 1}: not done after {remark}", style="yellow")
+
+
+def print_figures(figures: Mapping[str, Any]) -> None:
+    """Prints the figures of an evaluation as a table."""
+    table = Table(show_header=False, box=None, padding=(0, 2))
+    low, high = 100 * figures["wilson_low"], 100 * figures["wilson_high"]
+    rate = f"{figures['successes']} of {figures['episodes']}, {100 * figures['success_rate']:.1f} %"
+    table.add_row("success", f"{rate} (95 % interval {low:.1f} to {high:.1f})")
+    violations = figures["limit_violations"]
+    table.add_row("limit violations", ", ".join(f"{kind} {count}" for kind, count in violations.items()))
+    use = figures["limit_use"]
+    table.add_row("largest limit use", ", ".join(f"{kind} {100 * share:.0f} %" for kind, share in use.items()))
+    table.add_row("rms jerk", f"{figures['rms_jerk']:.1f} rad/s³ over {figures['commanded_cycles']} cycles at 1 kHz")
+    latency = figures["policy_latency_ms"]
+    table.add_row("inference latency", ", ".join(f"{name} {value:.1f} ms" for name, value in latency.items()))
+    table.add_row("command rate", f"{figures['command_rate_hz']:.1f} Hz of simulated time")
+    table.add_row("chunks", f"{figures['chunks']} published, {figures['chunks_refused']} refused")
+    table.add_row("stale observations", str(figures["stale_observations"]))
+    table.add_row("took", f"{figures['seconds']:.0f} s")
+    Console(highlight=False).print(table)
