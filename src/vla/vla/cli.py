@@ -48,7 +48,9 @@ app = typer.Typer(
 
 @app.callback()
 def vla(
-    debug: Annotated[bool, typer.Option(help=f"Show where an error comes from (also: {DEBUG_VARIABLE}=1).")] = False,
+    debug: Annotated[
+        bool, typer.Option("--debug", help=f"Show where an error comes from (also: {DEBUG_VARIABLE}=1).")
+    ] = False,
 ) -> None:
     """Record demonstrations on a robot, train a policy on them, and run it."""
     if debug:

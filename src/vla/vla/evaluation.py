@@ -16,6 +16,7 @@ from vla_core.errors import VlaError
 from vla_core.motion.measure import CommandQuality
 
 SETTLE_S = 0.3  # streams arrive, the arm stands
+ARMED_S = 0.1  # the gripper's target is announced, so that a recorder can begin
 STOP_S = 0.5  # the arm comes to rest after it was disarmed
 
 
@@ -127,6 +128,7 @@ def run_episode(
     operator.reset_world(seed)
     operator.run_simulation(SETTLE_S)
     operator.arm()
+    operator.run_simulation(ARMED_S)
     goal = operator.start_policy(prompt)
     if hooks is not None:
         hooks.began()
@@ -139,7 +141,7 @@ def run_episode(
     operator.run_simulation(STOP_S)
     command = operator.wait_for_command(lambda status: status.state == CommandStatus.DISARMED, "command_node to disarm")
     policy = operator.wait_for_policy(lambda status: status.state != PolicyStatus.RUNNING, "the policy's run to end")
-    whole_s = SETTLE_S + run.duration_s + STOP_S
+    whole_s = SETTLE_S + ARMED_S + run.duration_s + STOP_S
     sim = operator.wait_for_sim(lambda status: status.duration_s > whole_s - 1e-6, "the simulator's last status")
     if policy.state == PolicyStatus.FAULT:
         raise EpisodeFailed(f"world {seed}: the policy stopped: {policy.message}")

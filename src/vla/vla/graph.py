@@ -182,7 +182,7 @@ def _simulator(arguments: Bringup, embodiment: Embodiment, participants: list[st
         "trace": arguments.trace,
     }
     if arguments.lockstep:
-        parameters["participants"] = participants
+        parameters["participants"] = participants or [""]
     return Process("sim_node", "vla_sim", "sim_node", parameters)
 
 

@@ -4,7 +4,24 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from vla_core.errors import ConfigError, choice
+from vla_core.errors import ConfigError, VlaError, choice
+
+
+class NotACheckout(VlaError):
+    """A command that works on the sources was called from an installed package."""
+
+
+def checkout() -> Path:
+    """The root of the checkout that this file belongs to.
+
+    Raises:
+        NotACheckout: this package was installed without it.
+    """
+    here = Path(__file__).resolve()
+    for parent in here.parents:
+        if (parent / "requirements").is_dir() and (parent / "pyproject.toml").is_file():
+            return parent
+    raise NotACheckout(f"expected to run from a checkout of vla, found {here.parent}: use ./vla there")
 
 
 def config_folder() -> Path:

@@ -52,7 +52,7 @@ def _node(process: Process) -> Node:
         package=process.package,
         executable=process.executable,
         name=process.name,
-        parameters=[{name: value for name, value in process.parameters.items() if value != []}],
+        parameters=[dict(process.parameters)],
         output="screen",
         on_exit=Shutdown(reason=f"{process.name} ended"),
     )

@@ -27,8 +27,14 @@ class ProcessDied(VlaError):
 
 def command_line(process: Process) -> list[str]:
     """How a process is started: the module in this interpreter, with its ROS parameters."""
-    arguments = [sys.executable, "-m", process.module, "--ros-args", "-r", f"__node:={process.name}"]
-    for name, value in process.parameters.items():
+    rename = ["-r", f"__node:={process.name}"]
+    return [sys.executable, "-m", process.module, *ros_arguments(process.parameters), *rename]
+
+
+def ros_arguments(parameters: Mapping[str, Value]) -> list[str]:
+    """Parameters as ROS reads them from a command line."""
+    arguments = ["--ros-args"]
+    for name, value in parameters.items():
         arguments += ["-p", f"{name}:={_yaml(value)}"]
     return arguments
 

@@ -84,7 +84,7 @@ def test_images_that_need_more_than_the_limit_stay_in_the_files(paths, embodimen
 
 def test_episodes_of_another_robot_are_refused_by_name(paths, embodiment) -> None:
     slower = dataclasses.replace(embodiment, steps=dataclasses.replace(embodiment.steps, rate_hz=15.0))
-    with pytest.raises(EmbodimentMismatch, match="episode_0.hdf5 was made for"):
+    with pytest.raises(EmbodimentMismatch, match=r"episode_0.hdf5 was made for"):
         Demonstrations(paths, SPEC, slower, GIB)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +31,8 @@ NETWORK = {
     "dropout": 0.0,
     "use_cvae": False,
 }
+
+WITH_NOISE = {**NETWORK, "use_cvae": True, "latent_dim": 4, "style_encoder_layers": 1, "dropout": 0.1}
 
 
 def settings(steps: int = 8, **changes) -> TrainConfig:
@@ -72,9 +75,7 @@ def test_it_learns_where_the_square_says_to_go(tmp_path, record_reaching) -> Non
         assert policy.infer(reader.observation(8)).actions[0, 7] < 0.01  # closed
 
 
-@pytest.mark.parametrize(
-    "network", [NETWORK, {**NETWORK, "use_cvae": True, "latent_dim": 4, "style_encoder_layers": 1, "dropout": 0.1}]
-)
+@pytest.mark.parametrize("network", [NETWORK, WITH_NOISE])
 def test_a_resumed_run_gives_the_very_same_weights(network, episodes, tmp_path) -> None:
     config = settings(steps=10, network=network)
     train(config, episodes, tmp_path / "in_one_go")
@@ -149,7 +150,7 @@ def test_the_rate_warms_up_and_falls_to_zero() -> None:
     factors = [rate_factor(step, optimisation) for step in range(101)]
     assert factors[0] == pytest.approx(0.1)
     assert factors[9] == factors[10] == pytest.approx(1.0)
-    assert all(later < earlier for earlier, later in zip(factors[10:], factors[11:], strict=False))
+    assert all(later < earlier for earlier, later in pairwise(factors[10:]))
     assert factors[100] == pytest.approx(0.0)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import rclpy
@@ -23,9 +23,14 @@ class Application(Protocol):
         ...
 
 
-def make_host(name: str) -> NodeHost:
-    """A host for a node called ``name``: in lockstep if its parameter ``lockstep`` is true, else in real time."""
-    node = rclpy.create_node(name)
+def make_host(name: str, arguments: Sequence[str] = ()) -> NodeHost:
+    """A host for a node called ``name``: in lockstep if its parameter ``lockstep`` is true, else in real time.
+
+    Args:
+        name: of the node.
+        arguments: ROS arguments (``--ros-args -p name:=value``), besides those of the process.
+    """
+    node = rclpy.create_node(name, cli_args=list(arguments))
     lockstep = node.declare_parameter("lockstep", False).value
     return NodeHost(node, LockstepParticipant(node) if lockstep else RealTimePacer())
 

@@ -119,7 +119,7 @@ def test_every_goal_ends_and_the_fingers_never_move_faster_than_allowed(goals: l
         sent.append(hand.gripper.send_goal(position, 20.0))
         before = hand.width
         hand.run(seconds)
-        assert abs(hand.width - before) <= 0.1 * seconds + 1e-6
+        assert abs(hand.width - before) <= 0.1 * (seconds + 0.0015)  # a cycle more by rounding
     hand.run(2.0)
     assert all(goal.status is not GoalStatus.EXECUTING for goal in sent)
     assert hand.width == pytest.approx(2.0 * goals[-1][0], abs=1e-3)

@@ -93,8 +93,8 @@ def make_host(name: str) -> NodeHost:
     lockstep = node.declare_parameter("lockstep", False).value
     if not lockstep:
         return NodeHost(node, RealTimePacer())
-    declared = node.declare_parameter("participants", rclpy.Parameter.Type.STRING_ARRAY)
-    participants = [name for name in declared.value or [] if name]
+    declared = node.declare_parameter("participants", [""])  # ROS has no empty list of strings
+    participants = [name for name in declared.value if name]
     return NodeHost(node, LockstepLeader(node, participants, _LOCKSTEP_TICK_NS))
 
 

@@ -50,7 +50,9 @@ class Operator:
         self._changed = threading.Condition()
 
     def __enter__(self) -> Operator:
-        ros_host.init()
+        self._started_ros = not rclpy.ok()
+        if self._started_ros:
+            ros_host.init()
         self._node = rclpy.create_node("operator")
         self._group = ReentrantCallbackGroup()
         for topic, kind in _STATUSES.items():
@@ -67,7 +69,8 @@ class Operator:
         self._executor.shutdown(timeout_sec=1.0)
         self._thread.join(2.0)
         self._node.destroy_node()
-        rclpy.try_shutdown()
+        if self._started_ros:
+            rclpy.try_shutdown()
 
     # -- statuses ------------------------------------------------------------------------------------------------------
 

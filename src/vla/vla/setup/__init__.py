@@ -1,1 +1,1 @@
-"""Makes the environment that everything else runs in. Only the standard library, and Python 3.10: it runs before anything is installed."""
+"""Makes the environment that everything else runs in. It runs before anything is installed: only the standard library."""

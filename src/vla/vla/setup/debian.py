@@ -9,6 +9,7 @@ import sys
 import sysconfig
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from vla.setup.errors import SetupError, UnsuitableMachine
@@ -67,9 +68,10 @@ def _build_needs(workspace: Workspace) -> list[Need]:
 
 def _ros_needs() -> list[Need]:
     needs = [Need("python3-colcon-common-extensions", "to build the workspace", lambda: _on_path("colcon"))]
+    prefixes = os.environ["AMENT_PREFIX_PATH"]
     for name in _ROS_PACKAGES:
         package = f"ros-jazzy-{name.replace('_', '-')}"
-        needs.append(Need(package, "of ROS 2", lambda name=name: in_ament_index(name, os.environ["AMENT_PREFIX_PATH"])))
+        needs.append(Need(package, "of ROS 2", partial(in_ament_index, name, prefixes)))
     return needs
 
 

@@ -19,7 +19,7 @@ from vla.setup.workspace import Workspace
 
 TORCH_CPU_INDEX = "https://download.pytorch.org/whl/cpu"
 _INDEX_TIMEOUT_S = 5.0
-_NVIDIA_DRIVER = Path("/proc/driver/nvidia/version")
+NVIDIA_DRIVER = Path("/proc/driver/nvidia/version")
 
 # run inside the environment: which distributions its Python sees, its own and the system's
 _LIST_DISTRIBUTIONS = (
@@ -42,7 +42,7 @@ def make_venv(workspace: Workspace, console: Console) -> None:
 def install_torch(workspace: Workspace, console: Console) -> None:
     """Installs torch and what it needs: the CUDA build where there is an NVIDIA driver, else the CPU build if it can be had."""
     index = []
-    if not _NVIDIA_DRIVER.exists() and _answers(TORCH_CPU_INDEX):
+    if not NVIDIA_DRIVER.exists() and _answers(TORCH_CPU_INDEX):
         index = ["--extra-index-url", TORCH_CPU_INDEX]
     files = ["-r", str(workspace.requirements / "torch.in"), "-c", str(_constraints(workspace))]
     console.run([*_pip_install(workspace), *index, *files])

@@ -57,7 +57,7 @@ def pending(stages: list[Stage], state: State) -> list[Stage]:
 
 
 def must_start_over(workspace: Workspace, state: State) -> bool:
-    """Whether the environment cannot be completed: half made, moved, made by another Python, or with a stage cut in the middle."""
+    """Whether the environment cannot be completed: half made, moved, of another Python, or with a stage cut in the middle."""
     cut = [stage for stage in plan(workspace) if stage.name == state.running and not stage.repeatable]
     return bool(cut) or state.done.get(VENV) != _environment(workspace).key or not workspace.python.exists()
 

@@ -54,7 +54,9 @@ class Console:
         end = f"  {title} ... {self._elapsed()}\n" if self._stream.isatty() else f" {self._elapsed()}\n"
         self._rewrite(end)
 
-    def run(self, command: Sequence[str], environment: Mapping[str, str] | None = None, cwd: Path | None = None) -> None:
+    def run(
+        self, command: Sequence[str], environment: Mapping[str, str] | None = None, cwd: Path | None = None
+    ) -> None:
         """Runs a program to its end, its output in the log.
 
         Raises:

@@ -32,6 +32,7 @@ class ArmState:
         self._reference: NDArray[np.float64] | None = None
         self._reference_ns: int | None = None
         self._finger: float | None = None
+        self._problems: dict[str, str] = {}  # stream to why its last message could not be read
         for name in {reference.partition(".")[0] for group in ("qpos", "qvel") for reference in self._group(group)}:
             self._subscribe(host, name)
         if embodiment.arm.kind == "joint_trajectory":
@@ -54,6 +55,8 @@ class ArmState:
         Raises:
             LimitError: something is missing or old, with its name.
         """
+        if self._problems:
+            raise LimitError("not armed: " + "; ".join(self._problems.values()))
         if self._measured_ns is None or now_ns - self._measured_ns > _FRESH_NS or np.isnan(self._position).any():
             raise LimitError("expected fresh joint states before arming, found none; is the robot's driver running?")
         if self._embodiment.arm.kind != "joint_trajectory":
@@ -76,8 +79,10 @@ class ArmState:
             try:
                 values = codec.read(message)
             except VlaError as error:
+                self._problems[name] = str(error)
                 self._logger.error(str(error), throttle_duration_sec=5.0)
                 return
+            self._problems.pop(name, None)
             self._take("qpos", self._position, name, values)
             self._take("qvel", self._velocity, name, values)
             self._take_finger(name, values)

@@ -1,0 +1,36 @@
+"""For every test: a ROS domain of its own on this machine, rendering without a display, and what is left out by default."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import os
+
+import pytest
+
+from vla.environment import child_environment, reserved_domain_id
+
+_domain = contextlib.ExitStack()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--slow", action="store_true", help="also run the tests that take minutes")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Sets the environment before a test module is imported: rclpy and MuJoCo read it then."""
+    domain_id = _domain.enter_context(reserved_domain_id())
+    os.environ.update(child_environment(domain_id=domain_id), ROS_AUTOMATIC_DISCOVERY_RANGE="LOCALHOST")
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    _domain.close()
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    without_ros = importlib.util.find_spec("rclpy") is None
+    for item in items:
+        if item.get_closest_marker("slow") and not config.getoption("--slow"):
+            item.add_marker(pytest.mark.skip(reason="takes minutes: --slow"))
+        if item.get_closest_marker("ros") and without_ros:
+            item.add_marker(pytest.mark.skip(reason="rclpy is not installed"))
