@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 
 import pytest
+
 from vla.environment import child_environment, reserved_domain_id
 
 pytest.importorskip("rclpy", reason="needs rclpy and the built interfaces")

@@ -12,13 +12,14 @@ import numpy as np
 import pytest
 import yaml
 from support import Nodes
+from vla_msgs.msg import CommandStatus
+
 from vla.graph import Bringup, Graph, bringup_graph
 from vla.ros.operator import Operator, OperatorError
 from vla.supervisor import ProcessDied, Supervisor
 from vla_core import config
 from vla_core.action_chunk import ActionChunk
 from vla_core.observation import Observation
-from vla_msgs.msg import CommandStatus
 from vla_policy_node.fake import FakePolicy
 from vla_policy_node.policy_node import PolicyNode
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import h5py
 import numpy as np
 import pytest
 from support import Nodes
+
 from vla.graph import Bringup, bringup_graph
 from vla.ros.operator import Operator
 from vla.supervisor import Supervisor
@@ -41,7 +41,7 @@ class Rollout:
 
 
 @pytest.fixture(scope="module")
-def rollout(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rollout]:
+def rollout(tmp_path_factory: pytest.TempPathFactory) -> Rollout:
     """Two seconds of a policy, recorded: simulator and command_node in processes, policy and recorder in this one."""
     spies: list[Spy] = []
 
@@ -71,7 +71,7 @@ def rollout(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rollout]:
         operator.run_simulation(2.0)
         path = operator.stop_episode("success").path
         operator.end_policy(goal)
-    yield Rollout(Path(path), spies[0].seen)
+    return Rollout(Path(path), spies[0].seen)
 
 
 def test_a_recorded_step_equals_the_policys_observation(rollout: Rollout) -> None:

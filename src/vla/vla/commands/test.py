@@ -19,7 +19,8 @@ def run_tests(
 ) -> None:
     """Run the tests; further arguments go to pytest.
 
-    First every package's own, then those of the whole workspace. They use a ROS domain of their own on this machine only, so a robot's graph neither disturbs them nor is disturbed.
+    First every package's own, then those of the whole workspace. They use a ROS domain of their own on this machine only,
+    so that a robot's graph neither disturbs them nor is disturbed.
     """
     from vla.environment import child_environment
     from vla.paths import checkout

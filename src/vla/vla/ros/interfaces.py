@@ -6,6 +6,7 @@ import importlib
 import inspect
 import json
 import sys
+from typing import Any
 
 _PACKAGES = ("vla_msgs", "control_msgs", "controller_manager_msgs")
 _KINDS = ("msg", "srv", "action")
@@ -22,7 +23,8 @@ def main() -> int:
                     continue  # a package need not have every kind
                 raise
             for _, interface in inspect.getmembers(module, inspect.isclass):
-                type(interface).__import_type_support__()
+                metaclass: Any = type(interface)
+                metaclass.__import_type_support__()
                 count += 1
     sys.stdout.write(json.dumps({"count": count, "packages": _PACKAGES}) + "\n")
     return 0
