@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import pkgutil
+import signal
 import sys
 import traceback
 from importlib import import_module
@@ -59,6 +60,7 @@ def vla(
 
 def main() -> None:
     """Runs the command line and exits."""
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))  # so that what runs below is ended too
     try:
         app(prog_name="vla")
     except VlaError as error:

@@ -87,6 +87,12 @@ class Bringup:
         default=0.0, metadata={"doc": "how likely the expert's movements drift off their way, 0 to 1"}
     )
     replay: bool = field(default=False, metadata={"doc": "whether a replay node waits for episodes to play"})
+    playback: str = field(
+        default="", metadata={"doc": "bag whose commands a playback node waits to play (simulation); empty: none"}
+    )
+    playback_speed: Annotated[float, Constraint(gt=0)] = field(
+        default=1.0, metadata={"doc": "of the playback; 1: as recorded"}
+    )
     lockstep: bool = field(
         default=False, metadata={"doc": "simulated time waits for every node: reproducible on any machine"}
     )
@@ -120,9 +126,9 @@ def bringup_graph(arguments: Bringup) -> Graph:
     embodiment = load_embodiment(arguments.embodiment_file)
     nodes = _nodes(arguments)
     if arguments.robot == "real":
-        if arguments.lockstep or arguments.expert:
+        if arguments.lockstep or arguments.expert or arguments.playback:
             raise ConfigError(
-                "lockstep and expert need a simulation; expected robot:=sim or robot:=mock, found robot:=real"
+                "lockstep, expert and playback need a simulation; expected robot:=sim or robot:=mock, found robot:=real"
             )
         return Graph(tuple(nodes), *_real_robot(embodiment))
     participants = [node.name for node in nodes]
@@ -146,6 +152,13 @@ def _nodes(arguments: Bringup) -> list[Process]:
         nodes.append(Process("policy_node", "vla_policy_node", "policy_node", {**common, **policy}))
     if arguments.replay:
         nodes.append(Process("replay_node", "vla_policy_node", "replay_node", common))
+    if arguments.playback:
+        playback: dict[str, Value] = {
+            "path": arguments.playback,
+            "mode": "commands",
+            "speed": float(arguments.playback_speed),
+        }
+        nodes.append(Process("playback_node", "vla_recorder", "playback_node", {**common, **playback}))
     if arguments.record:
         recorder: dict[str, Value] = {
             "episodes": arguments.episodes,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
 import subprocess
@@ -19,6 +20,7 @@ from vla_core.errors import VlaError
 _INTERRUPT_S = 10.0  # a recorder may be closing a file
 _TERMINATE_S = 3.0
 _LAST_LINES = 30
+_PR_SET_PDEATHSIG = 1
 
 
 class ProcessDied(VlaError):
@@ -90,6 +92,7 @@ class Supervisor:
             text=True,
             errors="replace",
             start_new_session=True,
+            preexec_fn=_end_with_parent,
         )
         self._running[process.name] = child
         self._last[process.name] = deque(maxlen=_LAST_LINES)
@@ -140,6 +143,11 @@ class Supervisor:
                     self._show(name, line.rstrip("\n"))
         if log is not None:
             log.close()
+
+
+def _end_with_parent() -> None:
+    """Has Linux end this child when its parent is killed, so that no process of a robot is left alone."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def _end(children: Sequence[subprocess.Popen[str]]) -> None:

@@ -84,13 +84,13 @@ def tiny_embodiment(width: int = 32, height: int = 24) -> Embodiment:
 
 
 def _record_reaching(
-    folder: Path, seed: int, steps: int = 20, embodiment: Embodiment | None = None, dropped: tuple[int, ...] = ()
+    folder: Path, seed: int, steps: int = 20, dropped: tuple[int, ...] = (), outcome: str = "success"
 ) -> Path:
     """An episode of a made-up task: a square in both images says where joints 1 and 2 are to go, and when the gripper closes.
 
     The motion to the goal takes all the steps. ``dropped`` steps are left out, as a recorder does.
     """
-    embodiment = embodiment or tiny_embodiment()
+    embodiment = tiny_embodiment()
     rng = np.random.default_rng(seed)
     place = rng.uniform(-1.0, 1.0, 2)
     metadata = EpisodeMetadata("reach", "mock", embodiment, task="reaching", seed=seed)
@@ -98,7 +98,7 @@ def _record_reaching(
     for index in range(steps):
         if index not in dropped:
             writer.append(_reaching_step(embodiment, place, index, steps, rng))
-    return writer.finish("success")
+    return writer.finish(outcome)
 
 
 def reaching_action(place: np.ndarray, share: float) -> np.ndarray:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from vla_core.errors import CheckpointError
@@ -42,7 +42,8 @@ def write_weights(path: Path, weights: Mapping[str, Tensor]) -> None:
     """
     partial = path.with_name(path.name + ".partial")
     try:
-        save_file({name: tensor.detach().cpu().contiguous().clone() for name, tensor in weights.items()}, partial)
+        # not save_file, which makes a file that nobody else may read
+        partial.write_bytes(save({name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}))
         os.replace(partial, path)
     except (OSError, SafetensorError) as error:
         raise CheckpointError(f"{path}: cannot be written ({error})") from error

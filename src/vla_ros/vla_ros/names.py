@@ -18,6 +18,9 @@ MARK_FAILURE = "recorder/mark_failure"
 
 REPLAY_EPISODE = "replay/episode"
 
+PLAYBACK_STATUS = "playback/status"
+START_PLAYBACK = "playback/start"
+
 SIM_STATUS = "sim/status"
 RESET_WORLD = "sim/reset_world"
 RUN_SIMULATION = "sim/run"

@@ -108,8 +108,8 @@ class Disturbed:
 
 
 @pytest.mark.parametrize(
-    ("at_step", "by"),
-    [(600, (0.0, 0.08)), (1200, (-0.05, -0.08)), (1700, (0.01, 0.0)), (2600, (0.0, 0.1))],
+    ("at_step", "by", "grasps"),
+    [(600, (0.0, 0.08), 1), (1200, (-0.05, -0.08), 1), (1700, (0.01, 0.0), 1), (2600, (0.0, 0.1), 2)],
     ids=["on the way", "low above it", "a little, at the grasp", "out of the closed hand"],
 )
 def test_it_follows_a_cube_that_is_moved(
@@ -120,11 +120,13 @@ def test_it_follows_a_cube_that_is_moved(
     limits: JointLimits,
     at_step: int,
     by: tuple[float, float],
+    grasps: int,
 ) -> None:
     robot = SimulatedRobot(Disturbed(plant, at_step, by), controllers, task.world(0), 1_000_000_000)  # type: ignore[arg-type]
     robot.start(ARM)
     rollout = roll_out(robot, ARM, expert, task, 3)
     assert rollout.success
+    assert rollout.gripper == (0.04, *(0.0, 0.04) * grasps)
     meter = CommandMeter(limits, 0.001)
     meter.add(rollout.command)
     assert meter.quality.violations == 0

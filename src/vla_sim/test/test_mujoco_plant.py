@@ -99,6 +99,22 @@ def test_a_squeezed_cube_stays_in_the_hand_while_the_arm_shakes_it(plant: Mujoco
     assert plant.finger_state().position.mean() == pytest.approx(0.02, abs=1e-3)
 
 
+def test_no_cube_is_shot_out_of_the_closing_hand(plant: MujocoPlant) -> None:
+    random = np.random.default_rng(1)
+    tcp = np.array([0.3068906, 0.0, 0.4868821])
+    gravity = plant._model.opt.gravity
+    for _ in range(10):
+        off = random.uniform([-0.008, 0.0, -0.008], [0.008, 0.0, 0.008])
+        plant.reset(world(cube=Pose.at(*(tcp + off), random.uniform(-0.3, 0.3)), finger=0.026))
+        rate, amplitude = 2.0 * np.pi * random.uniform(1.0, 3.0, 7), random.uniform(-0.08, 0.08, 7)
+        for cycle in range(800):
+            gravity[2] = -9.81 if cycle >= 200 else 0.0  # from when the fingers hold it
+            phase = rate * max(0, cycle - 250) * 1e-3
+            velocity = amplitude * rate * np.cos(phase) * (cycle > 250)
+            plant.step(READY + amplitude * np.sin(phase), velocity, max(0.0, 0.026 - 5e-5 * cycle), 20.0)
+        assert np.linalg.norm(plant.object_poses()[CUBE].position - plant.tcp_pose().position) < 0.02
+
+
 def test_both_fingers_move_together(plant: MujocoPlant) -> None:
     plant.reset(world())
     for cycle in range(600):

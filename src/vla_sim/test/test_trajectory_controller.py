@@ -209,6 +209,25 @@ def test_activation_holds_the_last_command_rather_than_what_is_measured() -> Non
     assert arm.run(0.01)[-1] == pytest.approx([0.1, 0.1])
 
 
+def test_a_velocity_that_is_not_measured_counts_as_none_so_that_the_degree_stays() -> None:
+    arm = Arm(state_interfaces=["position"])
+    arm.submit(point(0.1, 0.1, 0.1, velocity=0.0))
+    velocity = np.diff(arm.run(0.1)[:, 0]) * 1e3
+    assert velocity[0] < 0.1  # a straight line would begin with 1 rad/s
+    assert velocity[49] == pytest.approx(1.5, abs=0.01)
+
+
+@pytest.mark.parametrize(("points", "early"), [(2, True), (1, False)])
+def test_the_last_of_several_points_is_the_reference_once_the_look_ahead_has_reached_it(
+    points: int, early: bool
+) -> None:
+    arm = Arm()
+    arm.submit(*(point(0.1 * k, 0.1 * k, 0.1 * k) for k in range(3 - points, 3)))
+    arm.run(0.2)  # the last cycle is 1 ms before the end: its look-ahead is there
+    arm.controller.update(arm.now_ns + PERIOD_NS // 2, PERIOD_NS // 2)
+    assert (arm.controller.reference.position[0] == 0.2) == early
+
+
 @settings(max_examples=25, deadline=None)
 @given(
     st.lists(st.tuples(st.floats(-1, 1), st.floats(-1, 1)), min_size=2, max_size=6),

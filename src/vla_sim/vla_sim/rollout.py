@@ -28,6 +28,7 @@ class Rollout:
         done: the expert said that it was done.
         duration_s: simulated time.
         command: (k, n) position that the joints were told in every cycle [rad].
+        gripper: finger positions that the gripper was sent to, in order [m].
         standstill_s: longest time in which no joint was told to move faster than 0.01 rad/s.
     """
 
@@ -35,6 +36,7 @@ class Rollout:
     done: bool
     duration_s: float
     command: NDArray[np.float64]
+    gripper: tuple[float, ...]
     standstill_s: float
 
 
@@ -61,7 +63,9 @@ def roll_out(
     start_ns = robot.time_ns
     test = task.success_test()
     expert.reset(start_ns, robot.plant.joint_state().position, seed)
-    commands, gripper, success, done = [], None, False, False
+    commands: list[NDArray[np.float64]] = []
+    gripper: list[float] = []
+    success = done = False
     while not done and robot.time_ns - start_ns < time_limit_s * 1e9:
         fingers, objects = robot.plant.finger_state(), robot.plant.object_poses()
         finger_position = float(fingers.position.mean())
@@ -70,13 +74,20 @@ def roll_out(
         refused = arm.submit(trajectory_from(command.plan, arm.joints), robot.time_ns)
         if refused is not None:
             raise SimulationError(f"{controller}: {refused.message}")
-        if command.gripper != gripper:
+        if not gripper or command.gripper != gripper[-1]:
             robot.gripper.send_goal(command.gripper, GRIPPER_EFFORT)
-            gripper = command.gripper
+            gripper.append(command.gripper)
         commands.append(robot.run(ACT_CYCLES).command)
         done = command.done
     told = np.concatenate(commands)
-    return Rollout(success, done, (robot.time_ns - start_ns) * 1e-9, told, _standstill_s(told, robot.manager.period_ns))
+    return Rollout(
+        success=success,
+        done=done,
+        duration_s=(robot.time_ns - start_ns) * 1e-9,
+        command=told,
+        gripper=tuple(gripper),
+        standstill_s=_standstill_s(told, robot.manager.period_ns),
+    )
 
 
 def trajectory_from(plan: MotionPlan, joints: tuple[str, ...]) -> JointTrajectory:

@@ -106,7 +106,7 @@ def examine_rendering() -> Finding:
     try:
         answer = run_probe(["-c", _RENDER_PROBE], timeout_s=60)
     except ProbeFailed as error:
-        advice = "sudo apt-get install libegl1 libgl1-mesa-dri; or MUJOCO_GL=osmesa with libosmesa6"
+        advice = "sudo apt-get install libegl1 libopengl0 libgl1-mesa-dri; or MUJOCO_GL=osmesa with libosmesa6"
         return Finding("rendering", "warn", f"no simulated cameras: {error}", advice)
     if answer["brightest"] == 0:
         return Finding("rendering", "warn", f"{answer['renderer']} draws black", "try MUJOCO_GL=osmesa with libosmesa6")

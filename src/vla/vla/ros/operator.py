@@ -11,7 +11,8 @@ import rclpy
 from rclpy.action import ActionClient
 from rclpy.callback_groups import ReentrantCallbackGroup
 from rclpy.executors import MultiThreadedExecutor
-from std_srvs.srv import SetBool
+from rclpy.qos import QoSProfile
+from std_srvs.srv import SetBool, Trigger
 from vla_msgs.action import ReplayEpisode, RunPolicy
 from vla_msgs.msg import CommandStatus, PolicyStatus, RecorderStatus, SimStatus
 from vla_msgs.srv import Arm, Disarm, ResetWorld, RunSimulation, StartEpisode, StopEpisode
@@ -154,6 +155,12 @@ class Operator:
         """Lets an episode be played; returns the goal."""
         return self._send_goal(self._replay, ReplayEpisode.Goal(path=path, speed=speed))
 
+    def start_playback(self) -> None:
+        """Lets a playback node begin."""
+        response = self._call(Trigger, names.START_PLAYBACK, Trigger.Request())
+        if not response.success:
+            raise OperatorError(f"the playback does not start: {response.message}")
+
     def result_of(self, goal: Any, within_s: float = _ANSWER_S) -> Any:
         """The result of a goal that has ended or is about to."""
         return self._answer(goal.get_result_async(), "the result of a goal", within_s).result
@@ -169,6 +176,12 @@ class Operator:
         return self._accepted(
             self._call(StopEpisode, names.STOP_EPISODE, StopEpisode.Request(outcome=outcome), within_s=120.0)
         )
+
+    # -- anything else -------------------------------------------------------------------------------------------------
+
+    def listen(self, kind: type, topic: str, handler: Callable[[Any], None], profile: QoSProfile) -> None:
+        """Subscribes; the handler runs in a thread of the operator's."""
+        self._node.create_subscription(kind, topic, handler, profile, callback_group=self._group)
 
     # -- how -----------------------------------------------------------------------------------------------------------
 

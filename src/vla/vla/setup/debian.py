@@ -10,6 +10,7 @@ import sysconfig
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 
 from vla.setup.errors import SetupError, UnsuitableMachine
@@ -58,6 +59,7 @@ def _build_needs(workspace: Workspace) -> list[Need]:
     python = f"python{sys.version_info.major}.{sys.version_info.minor}"
     headers = Path(sysconfig.get_paths()["include"], "Python.h")
     needs = [
+        Need(f"{python}-venv", "to make the environment", lambda: find_spec("ensurepip") is not None),
         Need("g++", purpose, lambda: _on_path("g++") and _on_path("gcc")),
         Need(f"{python}-dev", purpose, headers.exists),
     ]
@@ -103,6 +105,12 @@ def _has_egl_driver() -> bool:
 
 GRAPHICS = (
     Need("libegl1", "for the simulated cameras", lambda: _loads("libEGL.so.1"), required=False),
+    Need(
+        "libopengl0",
+        "for the simulated cameras",
+        lambda: _loads("libOpenGL.so.0") or _loads("libGL.so.1"),
+        required=False,
+    ),
     Need("libgl1-mesa-dri", "for the simulated cameras", _has_egl_driver, required=False),
 )
 

@@ -14,13 +14,12 @@ from pathlib import Path
 
 from vla.setup import debian, plan
 from vla.setup.errors import SetupError, UnsuitableMachine
-from vla.setup.packages import check_space
+from vla.setup.packages import check_space, needed_mb
 from vla.setup.progress import Console, disk_full
 from vla.setup.state import State
 from vla.setup.workspace import Workspace, uses_ros
 
 INTERRUPTED = 130
-_NEEDED_MB = 2500
 
 
 def main(root: Path, arguments: Sequence[str]) -> int:
@@ -43,7 +42,7 @@ def main(root: Path, arguments: Sequence[str]) -> int:
         return _say(str(error), error.exit_code)
     except OSError as error:
         full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-        return _say(disk_full(root / "build") if full else str(error), UnsuitableMachine.exit_code if full else 1)
+        return _say(disk_full(root) if full else str(error), UnsuitableMachine.exit_code if full else 1)
 
 
 def is_ready(root: Path) -> bool:
@@ -68,8 +67,8 @@ def set_up(workspace: Workspace, force: bool = False) -> None:
         _check_owner(workspace, force)
         console = Console(workspace.log, held=(held,))
         if force or plan.must_start_over(workspace, State(workspace.venv)):
-            check_space(workspace, _NEEDED_MB)
             shutil.rmtree(workspace.venv, ignore_errors=True)
+            check_space(workspace, needed_mb())
         state = State(workspace.venv)
         stages = plan.pending(plan.plan(workspace), state)
         if not stages:

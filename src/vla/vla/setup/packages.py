@@ -19,6 +19,9 @@ from vla.setup.workspace import Workspace
 
 TORCH_CPU_INDEX = "https://download.pytorch.org/whl/cpu"
 _INDEX_TIMEOUT_S = 5.0
+_NEEDED_MB = 1500
+_TORCH_CPU_MB = 1000
+_TORCH_CUDA_MB = 7000
 NVIDIA_DRIVER = Path("/proc/driver/nvidia/version")
 
 # run inside the environment: which distributions its Python sees, its own and the system's
@@ -109,6 +112,13 @@ def _answers(url: str) -> bool:
             return True
     except (urllib.error.URLError, OSError):
         return False
+
+
+def needed_mb() -> int:
+    """How much the environment and its build take on the disk [MB], with some room to spare."""
+    if skips_torch(os.environ):
+        return _NEEDED_MB
+    return _NEEDED_MB + (_TORCH_CUDA_MB if NVIDIA_DRIVER.exists() else _TORCH_CPU_MB)
 
 
 def check_space(workspace: Workspace, needed_mb: int) -> None:

@@ -18,7 +18,8 @@ from vla.setup.errors import SetupError, UnsuitableMachine
 _REFRESH_S = 0.5
 _GRACE_S = 5.0
 _TAIL_BYTES = 4096
-NO_SPACE = "No space left on device"
+_NO_SPACE = "No space left on device"
+_FULL_MB = 20
 
 
 class Console:
@@ -118,22 +119,23 @@ class Console:
 
     def _failure(self, program: str, code: int, start: int) -> SetupError:
         tail = self._tail(start)
-        if NO_SPACE in tail:
-            return UnsuitableMachine(disk_full(self._log))
+        if _NO_SPACE in tail or _free_mb(self._log.parent) < _FULL_MB:  # then the log may lack the reason, too
+            return UnsuitableMachine(disk_full(self._log.parent))
         lines = [line.strip() for line in tail.splitlines() if line.strip()]
         errors = [line for line in lines if "error" in line.lower()] or lines
         reason = "".join(f"\n    {line[:300]}" for line in errors[-3:])
         return SetupError(f"{self._line}: '{program}' ended with exit code {code}; see {self._log}{reason}")
 
 
-def disk_full(path: Path) -> str:
+def disk_full(folder: Path) -> str:
     """The one sentence about a full disk."""
-    free = ", ".join(f"{shutil.disk_usage(place).free >> 20} MB in {place}" for place in (path.parent, _temporary()))
+    places = (folder, Path(os.environ.get("TMPDIR") or "/tmp"))  # pip unpacks in the latter
+    free = ", ".join(f"{_free_mb(place)} MB in {place}" for place in places)
     return f"the disk is full (free: {free}); make room and run this again: it goes on where it stopped"
 
 
-def _temporary() -> Path:
-    return Path(os.environ.get("TMPDIR") or "/tmp")
+def _free_mb(folder: Path) -> int:
+    return shutil.disk_usage(folder).free >> 20
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

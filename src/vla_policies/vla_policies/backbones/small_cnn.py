@@ -1,7 +1,8 @@
-"""A small convolutional backbone that learns from scratch, on a processor, from a few hundred demonstrations."""
+"""A small convolutional backbone that learns from scratch, on a processor, from about a hundred demonstrations."""
 
 # calling a torch module gives Any
 # mypy: no-warn-return-any
+
 from __future__ import annotations
 
 import torch.nn.functional as F
@@ -10,40 +11,42 @@ from torch import Tensor, nn
 _CHANNELS_PER_GROUP = 8
 
 
-class _ResidualBlock(nn.Module):
-    """A 3x3 convolution with group normalisation beside an identity."""
+class _ConvBlock(nn.Module):
+    """Convolution, group normalisation and ReLU, beside an identity where the shape stays the same.
 
-    def __init__(self, channels: int) -> None:
+    Group normalisation needs no statistics of the batch, so it does the same with one image as with many.
+    """
+
+    def __init__(self, channels_in: int, channels_out: int, kernel: int = 3, stride: int = 1) -> None:
         super().__init__()
-        self.conv = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
-        self.norm = _norm(channels)
+        padding = (kernel - stride + 1) // 2
+        self.conv = nn.Conv2d(channels_in, channels_out, kernel, stride, padding, bias=False)
+        self.norm = nn.GroupNorm(channels_out // _CHANNELS_PER_GROUP, channels_out)
+        self._residual = channels_in == channels_out and stride == 1
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.relu(x + self.norm(self.conv(x)), inplace=True)
+        y = self.norm(self.conv(x))
+        return F.relu(x + y if self._residual else y)
 
 
 class SmallCnn(nn.Module):
-    """Image (B, 3, H, W) to features (B, 64, H / 4, W / 4).
+    """Image (B, 3, H, W) to features (B, 64, H / 8, W / 8), rounded up.
 
-    The first convolution strides by 4 at once: at full resolution memory traffic, not arithmetic, takes most of the time on
-    a processor. Group normalisation needs no batch statistics, so that it does the same at batch size 1.
+    The first convolution strides by 4, which keeps an image of 128x96 at 30 million multiplications: a processor core does
+    that about 500 times a second, forwards and backwards.
     """
 
     channels = 64
 
     def __init__(self) -> None:
         super().__init__()
-        self.stem = nn.Conv2d(3, 32, 8, stride=4, padding=2, bias=False)
-        self.stem_norm = _norm(32)
-        self.widen = nn.Conv2d(32, self.channels, 3, padding=1, bias=False)
-        self.widen_norm = _norm(self.channels)
-        self.blocks = nn.Sequential(_ResidualBlock(self.channels), _ResidualBlock(self.channels))
+        self.layers = nn.Sequential(
+            _ConvBlock(3, 32, kernel=8, stride=4),
+            _ConvBlock(32, 32),
+            _ConvBlock(32, 64, stride=2),
+            _ConvBlock(64, 64),
+            _ConvBlock(64, 64),
+        )
 
     def forward(self, image: Tensor) -> Tensor:
-        x = F.relu(self.stem_norm(self.stem(image)), inplace=True)
-        x = F.relu(self.widen_norm(self.widen(x)), inplace=True)
-        return self.blocks(x)
-
-
-def _norm(channels: int) -> nn.GroupNorm:
-    return nn.GroupNorm(channels // _CHANNELS_PER_GROUP, channels)
+        return self.layers(image)

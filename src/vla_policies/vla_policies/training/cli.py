@@ -32,8 +32,9 @@ _console = Console(stderr=True)
 
 def main(argv: list[str] | None = None) -> int:
     """Runs the command. Returns the exit code: 0 trained, 1 failed, 2 wrong usage, 130 stopped before the last step."""
+    arguments = sys.argv[1:] if argv is None else argv
     try:
-        app(args=argv, prog_name="vla train")
+        app(args=arguments, prog_name="vla train", obj=shlex.join(["vla", "train", *arguments]))
     except SystemExit as exit_:
         return int(exit_.code or 0)
     return 0
@@ -41,6 +42,7 @@ def main(argv: list[str] | None = None) -> int:
 
 @app.command()
 def command(
+    context: typer.Context,
     episodes: Annotated[Path, typer.Option(help="Folder of the episodes to train on.")],
     out: Annotated[Path, typer.Option(help="Folder of the checkpoint; made if it is not there.")],
     policy: Annotated[str, typer.Option(help="A preset of config/policies, or a YAML file.")] = "act_small",
@@ -67,7 +69,7 @@ def command(
         )
         config = replace(preset, optimisation=optimisation)
         paths = usable_episodes(episodes, failures, limit)
-        result = _train(config, paths, out, resume)
+        result = _train(config, paths, out, resume, command_line=context.obj or "")
     except VlaError as error:
         _console.print(f"[bold red]error:[/] {error}", soft_wrap=True, highlight=False)
         raise typer.Exit(_WRONG_USAGE if isinstance(error, ConfigError) else _FAILED) from None
@@ -104,9 +106,8 @@ def _preset(name: str) -> TrainConfig:
     return load_preset(PRESETS / f"{name}.yaml")
 
 
-def _train(config: TrainConfig, paths: list[Path], out: Path, resume: bool) -> TrainResult:
+def _train(config: TrainConfig, paths: list[Path], out: Path, resume: bool, command_line: str) -> TrainResult:
     with progress_bar(config, len(paths)) as on_progress, _stop_on_signal() as should_stop:
-        command_line = shlex.join(["vla", "train", *sys.argv[1:]])
         return train(config, paths, out, on_progress, should_stop, resume, command_line)
 
 

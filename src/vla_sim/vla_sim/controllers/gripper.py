@@ -95,6 +95,8 @@ class Gripper:
     def send_goal(self, position: float, max_effort: float) -> GripperGoal:
         """Accepts a goal, as franka_gripper does with every one; one out of range is aborted at once.
 
+        A goal at the present width is reached at once, and does not end a motion that is under way.
+
         Args:
             position: of one finger, half of the width [m].
             max_effort: force when closing [N].

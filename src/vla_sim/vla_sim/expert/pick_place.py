@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from vla_core.embodiment import JointLimits
 from vla_core.motion.plan import MotionPlan
+from vla_sim.expert.drift import Drift, draw_drift
 from vla_sim.expert.inverse_kinematics import InverseKinematics
 from vla_sim.expert.joint_path import JointPath
 from vla_sim.models.robot_model import RobotModel
@@ -107,7 +108,6 @@ class PickPlaceExpert:
     ) -> None:
         self.settings = settings or ExpertSettings()
         self._limits = limits
-        self._task = task
         self._home = np.array(task.home.arm_position)
         self._kinematics = InverseKinematics(model, self._home)
         self._rest_height = task.cube.edge / 2
@@ -123,7 +123,7 @@ class PickPlaceExpert:
         random = np.random.default_rng(seed)
         spread = self.settings.speed_spread
         self._pace = 1.0 / random.uniform(1.0 - spread, 1.0 + spread)
-        self._drifts = [self._draw_drift(random) for _ in range(2)]
+        self._drifts = [draw_drift(random, self.settings.disturbance, self.settings.drift) for _ in range(2)]
         self._drifting_until: list[tuple[int, int]] = []
         # the first knot lies a little ahead, for the controller to go there from wherever it holds the arm
         self._path = JointPath(
@@ -157,7 +157,7 @@ class PickPlaceExpert:
         elif self._phase is _Phase.APPROACH:
             self._approach(change_ns, arrived, cube)
         elif self._phase is _Phase.GRASP and resting:
-            self._finish_grasp(change_ns, finger_position, cube, mark)
+            self._begin_carry(change_ns, mark)
         elif self._phase is _Phase.CARRY:
             self._carry(change_ns, arrived, finger_position, cube)
         elif self._phase is _Phase.RELEASE and finger_position > self._rest_height + _RELEASED:
@@ -175,10 +175,7 @@ class PickPlaceExpert:
             self._phase, self._gripper = _Phase.GRASP, self.settings.closed
             self._look = (change_ns, np.inf)
 
-    def _finish_grasp(self, change_ns: int, finger_position: float, cube: Pose, mark: Pose) -> None:
-        if self._holds_nothing(finger_position):
-            self._retry(change_ns, cube)
-            return
+    def _begin_carry(self, change_ns: int, mark: Pose) -> None:
         self._phase = _Phase.CARRY
         target = np.array([*mark.position[:2], self._rest_height + self.settings.release, self._path.cartesian.end[3]])
         way = target - self._path.cartesian.end
@@ -218,7 +215,7 @@ class PickPlaceExpert:
         self._path.add(change_ns, self._seconds(0.6), hop)
         self._transfer(self._later(change_ns, 0.35), missing * (1, 1, 0, 1), missing * (0, 0, 1, 0) - hop, 1.0, None)
 
-    def _transfer(self, start_ns: int, sideways: Array, down: Array, down_s: float, drift: _Drift | None) -> None:
+    def _transfer(self, start_ns: int, sideways: Array, down: Array, down_s: float, drift: Drift | None) -> None:
         """Sideways, and down so that the way sideways is done before the fingers are among what stands on the table."""
         duration_s = self._seconds(float(np.clip(0.8 + 2.0 * np.hypot(*sideways[:2]), 0.9, 1.7)))
         self._path.add(start_ns, duration_s, sideways)
@@ -230,7 +227,7 @@ class PickPlaceExpert:
         begin_ns = max(start_ns + round(0.4 * duration_s * 1e9), level_ns - round(0.62 * down_s * 1e9))
         self._path.add(self._path.next_knot_ns(begin_ns), down_s, down)
 
-    def _add_drift(self, start_ns: int, duration_s: float, drift: _Drift) -> int:
+    def _add_drift(self, start_ns: int, duration_s: float, drift: Drift) -> int:
         """Off the way and back. Returns when it is back."""
         away_ns = self._path.next_knot_ns(start_ns + round(drift.begin * duration_s * 1e9))
         back_ns = self._later(away_ns, drift.away_s)
@@ -238,17 +235,6 @@ class PickPlaceExpert:
         self._path.add(back_ns, drift.back_s, -drift.displacement)
         self._drifting_until.append((away_ns, back_ns))
         return back_ns + round(drift.back_s * 1e9)
-
-    def _draw_drift(self, random: np.random.Generator) -> _Drift | None:
-        angle, size = random.uniform(0.0, 2.0 * np.pi), self.settings.drift * random.uniform(0.4, 1.0)
-        height = random.uniform(-0.5, 0.5) * self.settings.drift
-        drift = _Drift(
-            begin=random.uniform(0.15, 0.6),
-            away_s=random.uniform(0.6, 0.8),
-            back_s=random.uniform(0.8, 1.0),
-            displacement=np.array([size * np.cos(angle), size * np.sin(angle), height, 0.0]),
-        )
-        return drift if random.uniform() < self.settings.disturbance else None
 
     def _arrived(self, time_ns: int, joint_position: Array) -> bool:
         """The path is at its end, and so is the arm."""
@@ -277,16 +263,6 @@ class PickPlaceExpert:
 
     def _later(self, time_ns: int, duration_s: float) -> int:
         return self._path.next_knot_ns(time_ns + round(self._seconds(duration_s) * 1e9))
-
-
-@dataclass(frozen=True, eq=False)
-class _Drift:
-    """Off the way for a while: ``begin`` is the part of the movement's time after which it begins."""
-
-    begin: float
-    away_s: float
-    back_s: float
-    displacement: Array
 
 
 def with_disturbance(settings: ExpertSettings, probability: float) -> ExpertSettings:

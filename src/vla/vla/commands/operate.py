@@ -1,0 +1,77 @@
+"""Work a robot that is up: arm, let the policy run, disarm, see the state.
+
+For a bringup with a policy, in another terminal: ./vla operate run --seconds 20 arms the robot, lets the policy run, and
+disarms it. Control-C stops the arm in a controlled way.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(no_args_is_help=True)
+
+
+@app.command("arm")
+def arm(shadow: Annotated[bool, typer.Option("--shadow", help="Decide everything, send nothing.")] = False) -> None:
+    """Let command_node command the arm; it holds still until chunks come."""
+    with _operator() as operator:
+        operator.arm(shadow)
+    typer.echo("armed in shadow mode" if shadow else "armed")
+
+
+@app.command("disarm")
+def disarm() -> None:
+    """Bring the arm to a controlled stop, and clear a fault."""
+    with _operator() as operator:
+        operator.disarm("asked for by ./vla operate")
+    typer.echo("disarmed")
+
+
+@app.command("run")
+def run(
+    seconds: Annotated[float, typer.Option(min=0.1, help="How long [s].")] = 30.0,
+    prompt: Annotated[str, typer.Option(help="Language instruction; the one set before by default.")] = "",
+    shadow: Annotated[bool, typer.Option("--shadow", help="Decide everything, send nothing.")] = False,
+) -> None:
+    """Arm, let the policy run for a time, disarm."""
+    from vla.ros.operator import OperatorError
+
+    with _operator() as operator:
+        operator.arm(shadow)
+        try:
+            goal = operator.start_policy(prompt, seconds)
+            result = operator.result_of(goal, within_s=seconds + 30.0)
+        except KeyboardInterrupt:
+            typer.echo("stopping")
+            raise
+        finally:
+            fault = operator.command.message
+            operator.disarm("the run is over")
+    if result.message or fault:
+        raise OperatorError(result.message or fault)
+    typer.echo(f"{result.chunks} chunks in {result.duration_s:.1f} s")
+
+
+@app.command("status")
+def status() -> None:
+    """The state of the policy and of the commands."""
+    from vla_core.execution import ExecutorState
+    from vla_policy_node.runner import RunnerState
+
+    with _operator() as operator:
+        policy, command = operator.policy, operator.command
+    typer.echo(f"policy: {RunnerState(policy.state).name} {policy.message}".rstrip())
+    typer.echo(f"command: {ExecutorState(command.state).name} {command.message}".rstrip())
+
+
+def _operator():
+    import os
+
+    from vla.environment import child_environment
+
+    os.environ.update(child_environment())
+    from vla.ros.operator import Operator
+
+    return Operator()

@@ -1,0 +1,1 @@
+"""Playback's messages, publishers and status."""
