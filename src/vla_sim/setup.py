@@ -14,5 +14,11 @@ setup(
         ("share/vla_sim", ["package.xml"]),
     ],
     install_requires=["setuptools", "vla_core", "numpy", "pyyaml", "mujoco", "mink", "daqp"],
+    entry_points={
+        "console_scripts": [
+            "sim_node = vla_sim.sim_node:main",
+            "expert_node = vla_sim.expert_node:main",
+        ]
+    },
     zip_safe=False,
 )

@@ -54,8 +54,14 @@ def bring_up(given: Mapping[str, str]) -> None:
 
 
 def record_by_keyboard(words: Sequence[str], out: Path, task: str, embodiment: str) -> None:
-    """Brings a robot and a recorder up, with the keyboard in the operator's hands."""
-    bring_up({"record": "true", "episodes": str(out), "task": task, "embodiment": embodiment, **arguments_from(words)})
+    """Brings a robot and a recorder up, with the keyboard in the operator's hands.
+
+    A simulated robot has an expert beside it, as there is nobody else to teleoperate it: ``./vla operate expert``.
+    """
+    given = {"record": "true", "episodes": str(out), "task": task, "embodiment": embodiment, **arguments_from(words)}
+    if given.get("robot", "sim") == "sim":
+        given.setdefault("expert", "true")
+    bring_up(given)
 
 
 def _work_recorder() -> None:

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
+from vla.figures import statements
 from vla.statistics import wilson_interval
 
 
@@ -49,20 +50,8 @@ class EpisodeScreen:
 
 
 def print_figures(figures: Mapping[str, Any]) -> None:
-    """Prints the figures of an evaluation as a table."""
+    """Prints the figures of an evaluation or of a demo as a table."""
     table = Table(show_header=False, box=None, padding=(0, 2))
-    low, high = 100 * figures["wilson_low"], 100 * figures["wilson_high"]
-    rate = f"{figures['successes']} of {figures['episodes']}, {100 * figures['success_rate']:.1f} %"
-    table.add_row("success", f"{rate} (95 % interval {low:.1f} to {high:.1f})")
-    violations = figures["limit_violations"]
-    table.add_row("limit violations", ", ".join(f"{kind} {count}" for kind, count in violations.items()))
-    use = figures["limit_use"]
-    table.add_row("largest limit use", ", ".join(f"{kind} {100 * share:.0f} %" for kind, share in use.items()))
-    table.add_row("rms jerk", f"{figures['rms_jerk']:.1f} rad/s³ over {figures['commanded_cycles']} cycles at 1 kHz")
-    latency = figures["policy_latency_ms"]
-    table.add_row("inference latency", ", ".join(f"{name} {value:.1f} ms" for name, value in latency.items()))
-    table.add_row("command rate", f"{figures['command_rate_hz']:.1f} Hz of simulated time")
-    table.add_row("chunks", f"{figures['chunks']} published, {figures['chunks_refused']} refused")
-    table.add_row("stale observations", str(figures["stale_observations"]))
-    table.add_row("took", f"{figures['seconds']:.0f} s")
+    for one in statements(figures):
+        table.add_row(one.name, one.value)
     Console(highlight=False).print(table)

@@ -113,7 +113,9 @@ class PlaybackNode:
             return PlaybackProgress(PlaybackState.WAITING, path, 0, self._total)
         state = PlaybackState.FINISHED if schedule.over else PlaybackState.PLAYING
         timeline = schedule.timeline
-        return PlaybackProgress(state, path, schedule.played, self._total, timeline.first_ns, timeline.start_ns)
+        return PlaybackProgress(
+            state, path, schedule.played, self._total, timeline.first_ns, schedule.newest_ns, timeline.start_ns
+        )
 
 
 def _open(host: NodeHost, parameters: PlaybackParameters) -> tuple[PlaybackSource, Player]:

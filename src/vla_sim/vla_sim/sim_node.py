@@ -17,14 +17,13 @@ from vla_ros.real_time import RealTimePacer
 from vla_ros.time import to_time
 from vla_sim.ros.cameras import CameraPublishers
 from vla_sim.ros.controller_topics import ControllerTopics, GripperAction, ManagerServices, TrajectoryAction
-from vla_sim.ros.parameters import SimParameters, build_robot
+from vla_sim.ros.parameters import CYCLE_NS, SimParameters, build_robot
 from vla_sim.ros.state_publishers import StatePublishers
 from vla_sim.ros.world import World
 
 _LOCKSTEP_TICK_NS = 10_000_000
 _REAL_TIME_TICK_NS = 5_000_000
 _STATUS_NS = 100_000_000
-_CYCLE_NS = 1_000_000
 _LONGEST_CATCH_UP_NS = 50_000_000
 _TOO_SLOW_NS = 500_000_000
 
@@ -36,8 +35,7 @@ class SimNode:
         self._host = host
         parameters = params.declare(host.node, SimParameters)
         embodiment = load_embodiment(Path(parameters.embodiment))
-        start_ns = host.clock.now_ns() // _CYCLE_NS * _CYCLE_NS
-        self._robot, task = build_robot(parameters, embodiment, start_ns)
+        self._robot, task = build_robot(parameters, embodiment, host.clock.now_ns)
         leader = host.pacer if isinstance(host.pacer, LockstepLeader) else None
         trace = Path(parameters.trace) if parameters.trace else None
         self._world = World(host, embodiment, self._robot, task, parameters.seed, leader, trace)
@@ -53,7 +51,7 @@ class SimNode:
             self._interfaces.append(GripperAction(host, self._robot, embodiment.gripper))
         host.every(_LOCKSTEP_TICK_NS if leader else _REAL_TIME_TICK_NS, self._on_tick)
         host.every(_STATUS_NS, self._world.publish_status)
-        self._world.publish_status(start_ns)
+        self._world.publish_status(self._robot.time_ns)
 
     def close(self) -> None:
         self._world.close()
@@ -70,7 +68,7 @@ class SimNode:
         self._clock.publish(Clock(clock=to_time(self._robot.time_ns)))
 
     def _advance(self, until_ns: int) -> None:
-        log = self._robot.run((until_ns - self._robot.time_ns) // _CYCLE_NS)
+        log = self._robot.run((until_ns - self._robot.time_ns) // CYCLE_NS)
         self._world.note(log)
         self._states.publish(log)
 
@@ -84,7 +82,7 @@ class SimNode:
                 throttle_duration_sec=5.0,
             )
         until_ns = min(now_ns, self._robot.time_ns + _LONGEST_CATCH_UP_NS)
-        return until_ns // _CYCLE_NS * _CYCLE_NS
+        return until_ns // CYCLE_NS * CYCLE_NS
 
 
 def make_host(name: str) -> NodeHost:

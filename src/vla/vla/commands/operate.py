@@ -1,4 +1,4 @@
-"""Work a robot that is up: arm, let the policy run, disarm, see the state.
+"""Work a robot that is up: arm, let the policy run, disarm, see the state; in simulation also reset and demonstrate.
 
 For a bringup with a policy, in another terminal: ./vla operate run --seconds 20 arms the robot, lets the policy run, and
 disarms it. Control-C stops the arm in a controlled way.
@@ -52,6 +52,22 @@ def run(
     if result.message or fault:
         raise OperatorError(result.message or fault)
     typer.echo(f"{result.chunks} chunks in {result.duration_s:.1f} s")
+
+
+@app.command("expert")
+def expert() -> None:
+    """Let the scripted expert demonstrate the task once (simulation, expert:=true)."""
+    with _operator() as operator:
+        operator.let_expert_act()
+    typer.echo("the expert acts")
+
+
+@app.command("reset")
+def reset(seed: Annotated[int, typer.Option(min=0, help="Which world.")] = 0) -> None:
+    """Put the simulated world back to its start."""
+    with _operator() as operator:
+        operator.reset_world(seed)
+    typer.echo(f"world {seed}")
 
 
 @app.command("status")

@@ -22,7 +22,8 @@ class PlaybackProgress:
         played: messages published since the start.
         total: messages to be published.
         first_ns: recorded time of the first message; 0 before the start [ns].
-        start_ns: when that was played; 0 before the start [ns].
+        newest_ns: recorded time of the newest message played; 0 before the start [ns].
+        start_ns: when the first one was played; 0 before the start [ns].
     """
 
     state: PlaybackState
@@ -30,4 +31,5 @@ class PlaybackProgress:
     played: int
     total: int
     first_ns: int = 0
+    newest_ns: int = 0
     start_ns: int = 0

@@ -38,6 +38,11 @@ class Schedule:
         start_ns: when the first one is played [ns].
         speed: 1 as recorded, 2 twice as fast.
 
+    Attributes:
+        timeline: from the first event on.
+        played: how many were handed out.
+        newest_ns: recorded time of the newest of them [ns].
+
     Raises:
         PlaybackError: there is no event, or the speed is not a positive number.
     """
@@ -49,6 +54,7 @@ class Schedule:
             raise PlaybackError("expected messages to play, found none")
         self.timeline = Timeline(self._next.time_ns, start_ns, speed)
         self.played = 0
+        self.newest_ns = self._next.time_ns
 
     @property
     def over(self) -> bool:
@@ -61,4 +67,5 @@ class Schedule:
             event = self._next
             self._next = next(self._events, None)
             self.played += 1
+            self.newest_ns = event.time_ns
             yield event

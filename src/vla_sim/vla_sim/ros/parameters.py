@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal
@@ -17,6 +18,8 @@ from vla_sim.mujoco_plant import MujocoPlant
 from vla_sim.plant import Plant
 from vla_sim.robot import SimulatedRobot
 from vla_sim.tasks import Task, load_task
+
+CYCLE_NS = 1_000_000  # of the controllers and of the physics
 
 
 @dataclass(frozen=True)
@@ -44,15 +47,27 @@ class SimParameters:
     )
 
 
-def build_robot(parameters: SimParameters, embodiment: Embodiment, start_ns: int) -> tuple[SimulatedRobot, Task]:
+def build_robot(
+    parameters: SimParameters, embodiment: Embodiment, now_ns: Callable[[], int]
+) -> tuple[SimulatedRobot, Task]:
     """The simulated robot with its controllers running, in the first world.
+
+    Args:
+        parameters: of the node.
+        embodiment: of the robot.
+        now_ns: tells the time; asked when everything slow has been done, so that simulated time is not behind at once.
 
     Raises:
         ConfigError: one of the files is wrong, or the model does not have the embodiment's joints and cameras.
+        SimulationError: this machine cannot render.
     """
     task = load_task(Path(parameters.task))
     controllers = read_controllers_file(Path(parameters.controllers))
-    robot = SimulatedRobot(_plant(parameters, embodiment, task), controllers, task.world(parameters.seed), start_ns)
+    plant = _plant(parameters, embodiment, task)
+    for role, camera in embodiment.cameras.items():
+        plant.render(role, camera.width, camera.height)  # the first image takes most of a second
+    start_ns = now_ns() // CYCLE_NS * CYCLE_NS
+    robot = SimulatedRobot(plant, controllers, task.world(parameters.seed), start_ns)
     robot.start("joint_state_broadcaster", embodiment.arm.name)
     return robot, task
 

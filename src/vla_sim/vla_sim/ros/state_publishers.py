@@ -80,11 +80,11 @@ class _Due:
     """Which cycles a topic of some rate is published in: the first at or after every multiple of its period."""
 
     def __init__(self, rate_hz: float) -> None:
-        self._period_ns = 1e9 / rate_hz
+        self._period_ns = round(1e9 / rate_hz)
         self._last = -1
 
     def rows(self, times_ns: NDArray[np.int64]) -> Iterator[int]:
-        for row, number in enumerate((times_ns // self._period_ns).astype(np.int64)):
+        for row, number in enumerate(times_ns // self._period_ns):
             if number != self._last:
                 self._last = number
                 yield row

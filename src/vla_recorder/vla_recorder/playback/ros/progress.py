@@ -28,5 +28,6 @@ def progress_from(message: DiagnosticStatus) -> PlaybackProgress:
         played=int(values["played"]),
         total=int(values["total"]),
         first_ns=int(values["first_ns"]),
+        newest_ns=int(values["newest_ns"]),
         start_ns=int(values["start_ns"]),
     )
