@@ -1,4 +1,4 @@
-"""For every test: a ROS domain of its own on this machine, rendering without a display, and what is left out by default."""
+"""For every test: a ROS domain of its own, rendering without a display, no judging by time, and what is left out by default."""
 
 from __future__ import annotations
 
@@ -7,10 +7,14 @@ import importlib.util
 import os
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from vla.environment import child_environment, reserved_domain_id
 
 _domain = contextlib.ExitStack()
+
+settings.register_profile("vla", deadline=None, suppress_health_check=[HealthCheck.too_slow])  # the machine may be busy
+settings.load_profile("vla")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

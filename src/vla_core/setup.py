@@ -11,7 +11,7 @@ setup(
         (f"share/{package_name}", ["package.xml"]),
     ],
     python_requires=">=3.10",
-    install_requires=["numpy", "pydantic>=2.6", "pyyaml"],
+    install_requires=["numpy>=1.26", "pydantic>=2.6", "pyyaml", "h5py", "scipy", "ruckig", "opencv-python-headless"],
     extras_require={"test": ["pytest", "hypothesis"]},
     maintainer="vla maintainers",
     maintainer_email="vla@example.org",

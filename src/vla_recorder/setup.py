@@ -8,8 +8,14 @@ setup(
         ("share/ament_index/resource_index/packages", ["resource/vla_recorder"]),
         ("share/vla_recorder", ["package.xml"]),
     ],
-    install_requires=["setuptools", "vla_core", "rich"],
-    description="Records demonstrations and rollouts: sessions, the operator's console, the recorder node",
+    entry_points={
+        "console_scripts": [
+            "recorder_node = vla_recorder.recorder_node:main",
+            "playback_node = vla_recorder.playback_node:main",
+        ]
+    },
+    install_requires=["setuptools", "vla_core", "vla_ros", "rich", "rosbags"],
+    description="Records demonstrations and rollouts, and plays recordings back",
     maintainer="vla maintainers",
     maintainer_email="vla@example.org",
     license="Apache-2.0",

@@ -2,38 +2,37 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from vla.demo_figures import DemoRun, figures_of, report_of, video_clips
+from vla.demo_figures import DemoRun, Replayed, figures_of, report_of, video_clips
+from vla.demo_folder import EPISODES, FIGURES, LOGS, REPORT, TRACE, VIDEO, clear_folder
 from vla.demo_screen import DemoScreen, DemoStep
 from vla.demonstrations import record_demonstrations
 from vla.evaluation import EpisodeResult, Evaluation, Hooks, evaluate
 from vla.graph import Bringup
 from vla.outputs import write_json
 from vla.paths import named_config
-from vla.report import ReportedEpisode, write_report
+from vla.recorder_keys import KeyToggle
+from vla.replay import read_recording, replay
+from vla.report import Replay, ReportedEpisode, write_report
 from vla.ros.console import operators_console
 from vla.ros.operator import Operator
 from vla.seeds import demonstration_seeds, evaluation_seeds
 from vla.session import session
 from vla.video import write_video
 from vla_core import config
-from vla_core.errors import ConfigError, VlaError
-from vla_recorder.console import Notice, OperatorConsole
+from vla_core.embodiment import load_embodiment
+from vla_core.errors import VlaError
 from vla_recorder.operations import RecorderOperations
 
 DEMONSTRATIONS = 3
 _ATTEMPTS = 2 * DEMONSTRATIONS  # worlds in which the expert may try
+_PARTS = 10  # of the replay's progress
 _LIMIT_S = 12.0  # simulated time after which an episode has failed
-
-_MARK = "written-by-vla-demo.txt"
-_MARK_TEXT = "The other files of this folder are those of './vla demo', which replaces them when it is run again.\n"
-_OWN = ("episodes", "trace", "logs", "report.html", "video.mp4", "figures.json")
 
 
 class DemoFailed(VlaError):
@@ -67,9 +66,10 @@ class Demo:
             task=self.task,
             record=True,
             expert=True,
+            replay=True,
             lockstep=True,
-            episodes=str(self.out / "episodes"),
-            trace=str(self.out / "trace"),
+            episodes=str(self.out / EPISODES),
+            trace=str(self.out / TRACE),
         )
 
     @property
@@ -88,42 +88,22 @@ def run_demo(demo: Demo, screen: DemoScreen) -> dict[str, Any]:
     clear_folder(demo.out)
     run = _run_nodes(demo, screen)
     with screen.step("measure and report", 3 if demo.video else 2) as step:
-        video = demo.out / "video.mp4" if demo.video else None
+        video = demo.out / VIDEO if demo.video else None
         if video is not None:
             write_video(video, video_clips(run))
             step.advance("video")
         figures = figures_of(run, demo.out, video, time.monotonic() - began)
         step.advance("figures")
-        write_report(demo.out / "report.html", report_of(run, figures, video))
-        write_json(demo.out / "figures.json", figures)
+        write_report(demo.out / REPORT, report_of(run, figures, video))
+        write_json(demo.out / FIGURES, figures)
         step.advance()
     return figures
-
-
-def clear_folder(folder: Path) -> None:
-    """Makes the folder of a demo, or removes from it what an earlier demo left there, and nothing else.
-
-    Raises:
-        ConfigError: it holds something, but not of a demo; or it cannot be written.
-    """
-    try:
-        if folder.exists() and any(folder.iterdir()) and not (folder / _MARK).is_file():
-            raise ConfigError(f"{folder}: expected a new or empty folder, or that of an earlier demo, found other files")
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / _MARK).write_text(_MARK_TEXT)
-        for path in (folder / name for name in _OWN):
-            if path.is_dir():
-                shutil.rmtree(path)
-            else:
-                path.unlink(missing_ok=True)
-    except OSError as error:
-        raise ConfigError(f"{folder}: expected a folder to write to: {error.strerror or error}") from error
 
 
 def _run_nodes(demo: Demo, screen: DemoScreen) -> DemoRun:
     """Everything that needs the nodes; they have ended when it returns, and their files are complete."""
     began_at = datetime.now().astimezone()
-    with session(demo.bringup, demo.out / "logs") as running, operators_console() as console:
+    with session(demo.bringup, demo.out / LOGS) as running, operators_console() as console:
         operator = running.operator
         with screen.step("start the nodes", 4) as step:
             _wait_for_nodes(operator, step)
@@ -132,6 +112,8 @@ def _run_nodes(demo: Demo, screen: DemoScreen) -> DemoRun:
         with screen.step(f"run the policy, {demo.episodes} episodes", demo.episodes) as step:
             evaluation, paths = _roll_out(demo, operator, step)
         policy_id = operator.policy.policy_id
+        with screen.step("replay a demonstration", _PARTS) as step:
+            replayed = _replay(demo, operator, demonstrations[0], step)
     return DemoRun(
         began_at=began_at,
         bringup=demo.bringup,
@@ -139,9 +121,10 @@ def _run_nodes(demo: Demo, screen: DemoScreen) -> DemoRun:
         seed=demo.seed,
         policy_id=policy_id,
         demonstrations=demonstrations,
-        rollouts=_rollouts(evaluation, paths, demo.out / "trace"),
+        rollouts=_rollouts(evaluation, paths, demo.out / TRACE),
         evaluation=evaluation.to_json(),
         chunks=tuple(console.chunks),
+        replayed=replayed,
     )
 
 
@@ -154,44 +137,13 @@ def _wait_for_nodes(operator: Operator, step: DemoStep) -> None:
 # -- demonstrations ----------------------------------------------------------------------------------------------------
 
 
-class KeyToggle:
-    """The recorder's keys, pressed as an operator presses them.
-
-    Args:
-        recorder: behind the keys.
-        step: shows what the console answers.
-    """
-
-    def __init__(self, recorder: RecorderOperations, step: DemoStep) -> None:
-        self._recorder = recorder
-        self._step = step
-        self._notices: list[Notice] = []
-        self._console = OperatorConsole(recorder, self._notices.append)
-
-    def start(self) -> None:
-        self._press("s")
-
-    def stop(self, success: bool) -> tuple[str, int]:
-        status = self._recorder.status()
-        self._press("s" if success else "d")
-        return (status.episode_path, status.steps) if success and status is not None else ("", 0)
-
-    def _press(self, key: str) -> None:
-        self._console.press(key)
-        notices, self._notices[:] = list(self._notices), []
-        for notice in notices:
-            self._step.tell(f"  key {key}: {notice.text}")
-            if notice.level == "error":
-                raise DemoFailed(f"key {key}: {notice.text}")
-
-
 def _demonstrate(
     demo: Demo, operator: Operator, recorder: RecorderOperations, step: DemoStep
 ) -> tuple[ReportedEpisode, ...]:
     """Has the expert demonstrate until there are enough episodes; one in which it does not succeed is discarded."""
     made: list[ReportedEpisode] = []
     seeds = demonstration_seeds(demo.seed, _ATTEMPTS)
-    for one in record_demonstrations(operator, seeds, KeyToggle(recorder, step)):
+    for one in record_demonstrations(operator, seeds, KeyToggle(recorder, step.tell)):
         if one.success:
             made.append(ReportedEpisode("demonstration", len(made) + 1, one.seed, True, one.duration_s, Path(one.path)))
             step.advance()
@@ -208,15 +160,18 @@ def _roll_out(demo: Demo, operator: Operator, step: DemoStep) -> tuple[Evaluatio
     paths: list[Path] = []
     successes = 0
 
+    def began() -> None:
+        operator.start_episode(demo.prompt)
+
     def ended(success: bool) -> None:
         paths.append(Path(operator.stop_episode("success" if success else "failure").path))
 
     def show(result: EpisodeResult) -> None:
         nonlocal successes
         successes += result.success
-        step.advance(f"{successes} of {len(paths)} done" + (f"; {result.message}" if result.message else ""))
+        step.advance(f"{successes} of {len(paths)} succeeded" + (f"; {result.message}" if result.message else ""))
 
-    hooks = Hooks(began=lambda: operator.start_episode(demo.prompt), ended=ended)
+    hooks = Hooks(began, ended)
     seeds = evaluation_seeds(demo.seed, demo.episodes)
     return evaluate(operator, seeds, demo.prompt, _LIMIT_S, show, hooks), paths
 
@@ -224,7 +179,14 @@ def _roll_out(demo: Demo, operator: Operator, step: DemoStep) -> tuple[Evaluatio
 def _rollouts(evaluation: Evaluation, paths: list[Path], traces: Path) -> tuple[ReportedEpisode, ...]:
     return tuple(
         ReportedEpisode(
-            "rollout", number, result.seed, result.success, result.duration_s, path, _trace(traces, result), result.message
+            "rollout",
+            number,
+            result.seed,
+            result.success,
+            result.duration_s,
+            path,
+            _trace(traces, result),
+            result.message,
         )
         for number, (result, path) in enumerate(zip(evaluation.episodes, paths, strict=True), start=1)
     )
@@ -236,3 +198,19 @@ def _trace(folder: Path, result: EpisodeResult) -> Path:
     if not found:
         raise DemoFailed(f"{folder}: expected a trace of world {result.seed}, found none")
     return found[-1]
+
+
+# -- replay ------------------------------------------------------------------------------------------------------------
+
+
+def _replay(demo: Demo, operator: Operator, demonstration: ReportedEpisode, step: DemoStep) -> Replayed:
+    """Plays the commands of a demonstration into the simulated robot again."""
+    if demonstration.path is None:
+        raise DemoFailed("expected a recorded demonstration to replay, found none")
+    bringup = demo.bringup
+    recording = read_recording(demonstration.path, load_embodiment(bringup.embodiment_file))
+    made = replay(operator, recording, bringup, record=False, on_progress=lambda share: step.reach(share * _PARTS))
+    source = f"demonstration {demonstration.number}"
+    return Replayed(
+        made.to_json(), Replay(source, made.tracking.joint_names, made.tracking.times_s, made.tracking.error)
+    )

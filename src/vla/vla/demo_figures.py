@@ -9,18 +9,26 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from vla.demo_folder import LOGS, REPORT
 from vla.graph import Bringup
 from vla.report import About, Replay, Report, ReportedEpisode
 from vla.report.about import cores, machine, versions
 from vla.report.limits import joint_figures
 from vla.report.streams import stream_figures
-from vla.video import Clip
+from vla.video import Clip, length_s
 from vla_core.action_chunk import ActionChunk
 from vla_core.embodiment import Embodiment, load_embodiment
 from vla_core.episodes import EpisodeReader
 
-_LONGEST_VIDEO_S = 30.0
 _MS = 1e-6  # [ms/ns]
+
+
+@dataclass(frozen=True, eq=False)
+class Replayed:
+    """A demonstration that was replayed: the figures of ``vla replay``, and the error over time."""
+
+    figures: Mapping[str, Any]
+    replay: Replay
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,7 +45,7 @@ class DemoRun:
         rollouts: the policy's episodes, with trace.
         evaluation: their figures (:meth:`vla.evaluation.Evaluation.to_json`).
         chunks: all that were published.
-        replay: of a demonstration; None if none was replayed.
+        replayed: a demonstration; None if none was.
     """
 
     began_at: datetime
@@ -49,7 +57,7 @@ class DemoRun:
     rollouts: tuple[ReportedEpisode, ...]
     evaluation: Mapping[str, Any]
     chunks: tuple[ActionChunk, ...] = ()
-    replay: Replay | None = None
+    replayed: Replayed | None = None
 
     @property
     def embodiment(self) -> Embodiment:
@@ -82,38 +90,31 @@ def figures_of(run: DemoRun, folder: Path, video: Path | None, seconds: float) -
         **run.evaluation,
         "seconds": seconds,
         "evaluation_seconds": run.evaluation["seconds"],
-        "inference_interval_ms": bringup.execution_horizon * embodiment.step_ns * _MS,
+        "inference_interval_ms": 1e3 * bringup.execution_horizon / embodiment.steps.rate_hz,
         "simulated_latency_ms": _simulated_latency_ms(run),
         "per_episode": [_entry(episode) for episode in run.rollouts],
         "demonstrations": [_entry(episode) for episode in run.demonstrations],
         "streams": stream_figures(recorded),
         "joints": joint_figures(traces, embodiment),
-        "replay": None if run.replay is None else replay_figures(run.replay),
+        "replay": None if run.replayed is None else replay_figures(run.replayed),
         "date": run.began_at.isoformat(timespec="seconds"),
         "machine": machine(),
         "cores": cores(),
         "versions": versions(),
         "files": {
-            "report": folder / "report.html",
+            "report": folder / REPORT,
             "video": video,
             "episodes": bringup.episodes,
             "trace": bringup.trace,
-            "logs": folder / "logs",
+            "logs": folder / LOGS,
         },
     }
 
 
-def replay_figures(replay: Replay) -> dict[str, Any]:
-    """How well the arm followed: over all steps and joints, and by joint [rad]."""
-    error = replay.error
-    return {
-        "source": replay.source,
-        "rms_rad": float((error**2).mean() ** 0.5),
-        "max_rad": float(abs(error).max()),
-        "max_rad_by_joint": {
-            name: float(abs(error[:, index]).max()) for index, name in enumerate(replay.joint_names)
-        },
-    }
+def replay_figures(replayed: Replayed) -> dict[str, Any]:
+    """The figures of the replay, and its error over all steps and joints [rad]."""
+    error = replayed.replay.error
+    return {**replayed.figures, "rms_rad": float((error**2).mean() ** 0.5), "max_rad": float(abs(error).max())}
 
 
 def report_of(run: DemoRun, figures: Mapping[str, Any], video: Path | None) -> Report:
@@ -130,24 +131,34 @@ def report_of(run: DemoRun, figures: Mapping[str, Any], video: Path | None) -> R
         machine=figures["machine"],
         versions=figures["versions"],
     )
-    return Report(about, figures, run.demonstrations, run.rollouts, run.chunks, run.replay, video)
+    replay = None if run.replayed is None else run.replayed.replay
+    return Report(about, figures, run.demonstrations, run.rollouts, run.chunks, replay, video)
 
 
-def video_clips(run: DemoRun) -> list[Clip]:
-    """A demonstration, rollouts that succeeded, and one that failed if there is one, in half a minute at most."""
+def video_clips(run: DemoRun, longest_s: float = 30.0) -> list[Clip]:
+    """A demonstration, rollouts that succeeded, and one that failed if there is one.
+
+    Args:
+        run: with recorded episodes.
+        longest_s: as many successes as fit into this are shown [s].
+    """
     shown = [*run.demonstrations[:1]]
     failed = [episode for episode in run.rollouts if not episode.success][:1]
-    left_s = _LONGEST_VIDEO_S - sum(episode.duration_s for episode in (*shown, *failed))
+    left_s = longest_s - sum(_length_s(episode) for episode in (*shown, *failed))
     for episode in run.rollouts:
-        if episode.success and episode.duration_s <= left_s:
+        if episode.success and _length_s(episode) <= left_s:
             shown.append(episode)
-            left_s -= episode.duration_s
+            left_s -= _length_s(episode)
     detail = f"simulated robot ({run.embodiment.name}) · “{run.prompt}” · {', '.join(run.embodiment.cameras)}"
     return [
         Clip(episode.path, _title(episode, run.policy_id), detail, episode.success)
         for episode in (*shown, *failed)
         if episode.path is not None
     ]
+
+
+def _length_s(episode: ReportedEpisode) -> float:
+    return 0.0 if episode.path is None else length_s(episode.path)
 
 
 def _title(episode: ReportedEpisode, policy_id: str) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
 
 class DemoStep:
@@ -19,6 +19,10 @@ class DemoStep:
     def advance(self, remark: str = "") -> None:
         """One more of the step's parts is done."""
         self._progress.update(self._task, advance=1, remark=remark)
+
+    def reach(self, parts: float) -> None:
+        """So many of the step's parts are done."""
+        self._progress.update(self._task, completed=parts)
 
     def tell(self, text: str, style: str = "dim") -> None:
         """Prints a line above the steps."""
@@ -33,7 +37,7 @@ class DemoScreen:
             SpinnerColumn(finished_text="[green]✓[/]"),
             TextColumn("{task.description}"),
             BarColumn(bar_width=24),
-            MofNCompleteColumn(),
+            TaskProgressColumn(),
             TimeElapsedColumn(),
             TextColumn("{task.fields[remark]}"),
             console=console or Console(highlight=False),

@@ -106,11 +106,15 @@ def _of_demo(figures: Mapping[str, Any]) -> Iterator[Statement]:
         )
     if streams := figures.get("streams"):
         rates = ", ".join(f"{name} {_rate(found)}" for name, found in streams.items())
-        yield Statement("stream rates", f"{rates} Hz", "messages per second of recorded simulated time, of those declared")
+        yield Statement(
+            "stream rates", f"{rates} Hz", "messages per second of recorded simulated time, of those declared"
+        )
         ages = ", ".join(f"{name} {found['age_ms']['max']:.0f}" for name, found in streams.items())
         yield Statement("largest stream ages", f"{ages} ms", "stamp of a recorded step minus stamp of the value in it")
     if replay := figures.get("replay"):
         error = f"rms {1e3 * replay['rms_rad']:.2f} mrad, largest {1e3 * replay['max_rad']:.2f} mrad"
+        if replay["success"] is not None:
+            error += ", the task was done again" if replay["success"] else ", the task was not done"
         yield Statement("replay", error, "replayed minus recorded joint positions, over all steps and joints")
 
 

@@ -52,6 +52,13 @@ class Clip:
     success: bool
 
 
+def length_s(path: Path) -> float:
+    """How long an episode is in a video [s]. Raises EpisodeError if it cannot be read."""
+    with EpisodeReader(path) as episode:
+        steps = int((episode.markers == 0).sum())
+        return steps / episode.info.metadata.embodiment.steps.rate_hz + _HOLD_S
+
+
 def write_video(path: Path, clips: Sequence[Clip]) -> None:
     """Writes the clips one after the other as MP4 (H.264, yuv420p), in the time in which they were recorded.
 
@@ -72,7 +79,7 @@ def write_video(path: Path, clips: Sequence[Clip]) -> None:
             stream = container.add_stream("libx264", rate=Fraction(rate_hz).limit_denominator(1000))
             stream.height, stream.width = first.shape[:2]
             stream.pix_fmt = "yuv420p"
-            stream.options = {"crf": _QUALITY}
+            stream.options = {"crf": _QUALITY, "preset": "veryfast"}
             for image in chain([first], images):
                 container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
             container.mux(stream.encode())
@@ -114,7 +121,7 @@ def _side_by_side(episode: EpisodeReader, index: int) -> Image:
         height, width = image.shape[:2]
         size = (round(width * _HEIGHT / height / 2) * 2, _HEIGHT)
         method = cv2.INTER_LANCZOS4 if height < _HEIGHT else cv2.INTER_AREA
-        parts += [cv2.resize(image, size, interpolation=method), _filled(_HEIGHT, _GAP)]  # type: ignore[list-item]
+        parts += [cv2.resize(image, size, interpolation=method), _filled(_HEIGHT, _GAP)]
     return np.concatenate(parts[:-1], axis=1)
 
 
@@ -136,7 +143,8 @@ def _caption(clip: Clip, width: int, ended: bool) -> Image:
         text, color = _OUTCOMES[clip.success]
         figure.text(1.0 - margin, 0.5, text, color=color, fontsize=15, weight="bold", va="center", ha="right")
     canvas.draw()
-    return np.asarray(canvas.buffer_rgba())[:, :, :3].copy()
+    drawn: Image = np.array(canvas.buffer_rgba())[:, :, :3]
+    return drawn
 
 
 def _filled(height: int, width: int) -> Image:

@@ -78,7 +78,9 @@ def _require_usable(
         )
     holes_ns = np.diff(stamps_ns)
     if (holes_ns <= 0).any():
-        raise EpisodeError(f"{path}: expected steps in the order of time, found step {int(np.argmin(holes_ns)) + 1} before")
+        raise EpisodeError(
+            f"{path}: expected steps in the order of time, found step {int(np.argmin(holes_ns)) + 1} before"
+        )
     widest = int(np.argmax(holes_ns))
     if holes_ns[widest] > embodiment.safety.silence_ms * _MS:
         raise EpisodeError(

@@ -35,7 +35,9 @@ class PlaybackParameters:
     path: str = field(metadata={"doc": "the bag or the episode (.hdf5)"})
     mode: Literal["commands", "topics"] = field(
         default="topics",
-        metadata={"doc": "commands: a bag's commands to the arm and the gripper; topics: everything is published again"},
+        metadata={
+            "doc": "commands: a bag's commands to the arm and the gripper; topics: everything is published again"
+        },
     )
     embodiment: str = field(default="", metadata={"doc": "embodiment file (YAML), for commands"})
     topics: tuple[str, ...] = field(default=("",), metadata={"doc": "topics to publish; none: all"})
@@ -59,7 +61,9 @@ class Player(Protocol):
         """Raises VlaError if it cannot begin now."""
         ...
 
-    def play(self, event: Event, move: Move) -> None: ...
+    def play(self, event: Event, move: Move) -> bool:
+        """Returns whether the event was played."""
+        ...
 
 
 class PlaybackNode:
@@ -71,6 +75,7 @@ class PlaybackNode:
         self._source, self._player = _open(host, self._parameters)
         self._total = sum(self._source.topics[name].count for name in self._player.topics)
         self._schedule: Schedule | None = None
+        self._played = 0
         self._status = host.publisher(DiagnosticStatus, names.PLAYBACK_STATUS, qos.latched())
         host.service(Trigger, names.START_PLAYBACK, self._on_start)
         host.every(_TICK_NS, self._on_tick)
@@ -87,6 +92,7 @@ class PlaybackNode:
                 raise PlaybackError("is playing already; expected it to end first")
             self._player.check(now_ns)
             self._schedule = Schedule(self._source.events(self._player.topics), now_ns, self._parameters.speed)
+            self._played = 0
             response.success = True
         except VlaError as error:
             response.message = str(error)
@@ -99,9 +105,9 @@ class PlaybackNode:
         if schedule is None or schedule.over:
             return
         for event in schedule.due(now_ns):
-            self._player.play(event, schedule.timeline.at)
+            self._played += self._player.play(event, schedule.timeline.at)
         if schedule.over:
-            self._host.node.get_logger().info(f"played {schedule.played} messages")
+            self._host.node.get_logger().info(f"played {self._played} messages")
             self._publish_status(now_ns)
 
     def _publish_status(self, now_ns: int) -> None:
@@ -114,15 +120,16 @@ class PlaybackNode:
         state = PlaybackState.FINISHED if schedule.over else PlaybackState.PLAYING
         timeline = schedule.timeline
         return PlaybackProgress(
-            state, path, schedule.played, self._total, timeline.first_ns, schedule.newest_ns, timeline.start_ns
+            state, path, self._played, self._total, timeline.first_ns, schedule.newest_ns, timeline.start_ns
         )
 
 
 def _open(host: NodeHost, parameters: PlaybackParameters) -> tuple[PlaybackSource, Player]:
     path = Path(parameters.path)
     if parameters.mode == "topics":
-        source = open_source(path, [name for name in parameters.topics if name])
-        return source, TopicPlayer(host, source, parameters.stamps == "moved")
+        named = [name for name in parameters.topics if name]
+        source = open_source(path, named)
+        return source, TopicPlayer(host, source, bool(named), parameters.stamps == "moved")
     if is_episode(path):
         raise PlaybackError(f"{path}: expected a bag; the actions of an episode are played by replay_node")
     if not parameters.embodiment:

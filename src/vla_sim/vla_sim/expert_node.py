@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import numpy as np
 from pydantic import Field as Constraint
 from std_srvs.srv import SetBool
-from vla_msgs.msg import ObjectPoses, SimStatus
+from vla_msgs.msg import CommandStatus, ObjectPoses, SimStatus
 
 from vla_core.embodiment import JointLimits, load_embodiment
 from vla_core.errors import VlaError
@@ -61,8 +61,10 @@ class ExpertNode:
         self._seed = 0
         self._acting = False
         self._target: float | None = None
+        self._others_command = False
         host.subscribe(ObjectPoses, names.OBJECT_POSES, self._on_objects, qos.stream(10))
         host.subscribe(SimStatus, names.SIM_STATUS, self._on_status, qos.latched())
+        host.subscribe(CommandStatus, names.COMMAND_STATUS, self._on_command_status, qos.latched())
         host.service(SetBool, names.EXPERT_ACT, self._on_act)
         host.every(_TICK_NS, self._on_tick)
         host.every(_ANNOUNCE_NS, self._announce)
@@ -75,6 +77,9 @@ class ExpertNode:
 
     def _on_status(self, message: SimStatus, receive_ns: int) -> None:
         self._seed = message.seed
+
+    def _on_command_status(self, message: CommandStatus, receive_ns: int) -> None:
+        self._others_command = message.state != CommandStatus.DISARMED
 
     def _on_act(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
         now_ns = self._host.clock.now_ns()
@@ -106,6 +111,9 @@ class ExpertNode:
         self._acting = not command.done
 
     def _announce(self, now_ns: int) -> None:
+        """Tells what the gripper is asked for; but only one may, and an armed command_node is it."""
+        if self._others_command:
+            return
         finger = self._state.finger
         target = self._target if self._target is not None else finger
         if target is not None:

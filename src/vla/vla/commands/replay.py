@@ -60,9 +60,7 @@ def _into_sim(
     robot = load_embodiment(Bringup(embodiment=embodiment).embodiment_file)
     recording = read_recording(path, robot)
     with tempfile.TemporaryDirectory(prefix="vla-replay-") as folder:
-        given = bringup_for(
-            recording, Path(folder), embodiment=embodiment, seed=seed, speed=speed, lockstep=lockstep
-        )
+        given = bringup_for(recording, Path(folder), embodiment=embodiment, seed=seed, speed=speed, lockstep=lockstep)
         with session(given) as running, ReplayScreen(path.name) as screen:
             made = replay(running.operator, recording, given, seed=seed, speed=speed, on_progress=screen.show)
         print_replay(made)
@@ -77,11 +75,8 @@ def _into_graph(path: Path, topics: list[str], speed: float, delay: float) -> di
     from vla.replay.screen import ReplayScreen, print_topics
     from vla_recorder.playback import open_source
 
-    source = open_source(path, topics)
-    print_topics(source.topics)
+    print_topics(open_source(path, topics).topics)
     with ReplayScreen(path.name) as screen:
-        played = publish(
-            source, path, speed=speed, delay_s=delay, show=screen.say, on_progress=screen.show
-        )
+        played = publish(path, topics, speed=speed, delay_s=delay, show=screen.say, on_progress=screen.show)
     typer.echo(f"{played.messages} messages in {played.duration_s:.1f} s")
     return played.to_json()

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from vla.environment import child_environment
-from vla.graph import Process
+from vla.graph import Process, Value
 from vla.replay.ros.players import PlaybackPlayer
 from vla.ros.operator import Operator
 from vla.supervisor import Supervisor
-from vla_recorder.playback import BagSource, EpisodeSource, PlaybackState, PlayedTopic
+from vla_recorder.playback import PlaybackState, PlayedTopic, open_source
 from vla_recorder.playback.opening import is_episode
 
 _POLL_S = 0.1
@@ -56,8 +56,8 @@ class Playback:
 
 
 def publish(
-    source: BagSource | EpisodeSource,
     path: Path,
+    topics: Sequence[str] = (),
     *,
     speed: float = 1.0,
     delay_s: float = 1.0,
@@ -67,7 +67,8 @@ def publish(
     """Publishes topics in the current domain until all was played.
 
     Args:
-        source: what to publish, opened from ``path``.
+        path: of a bag or an episode.
+        topics: only these; default all.
         delay_s: between the node's start and its first message, in which subscribers find it [s].
         show: takes a line of what the node says: name and line.
         on_progress: is told how much is done, 0 to 1.
@@ -75,7 +76,13 @@ def publish(
     Raises:
         VlaError: the node ended; the message says the last it said.
     """
-    parameters = {"path": str(path.resolve()), "mode": "topics", "speed": float(speed), "topics": list(source.topics)}
+    source = open_source(path, topics)
+    parameters: dict[str, Value] = {
+        "path": str(path.resolve()),
+        "mode": "topics",
+        "speed": float(speed),
+        "topics": list(topics) or [""],  # ROS has no empty list of strings
+    }
     process = Process("playback_node", "vla_recorder", "playback_node", parameters)
     environment = child_environment()
     os.environ.update(environment)
@@ -90,4 +97,3 @@ def publish(
             time.sleep(_POLL_S)
     duration_s = (progress.newest_ns - progress.first_ns) * 1e-9 / speed
     return Playback(path, source.topics, speed, progress.played, duration_s)
-

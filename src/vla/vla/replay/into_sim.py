@@ -17,6 +17,7 @@ from vla.ros.operator import Operator
 from vla_core import config
 from vla_core.embodiment import load_embodiment
 from vla_core.motion.measure import CommandQuality
+from vla_recorder.playback import Timeline
 from vla_ros.time import to_ns
 
 __all__ = ["Replay", "ReplayFailed", "bringup_for", "replay"]
@@ -36,6 +37,7 @@ class Replay:
     Attributes:
         recording: what was replayed.
         speed: 1 as recorded.
+        timeline: recorded time to simulated time.
         tracking: how closely the simulated arm followed.
         success: the task's test at the end; None where the task or its world is unknown.
         quality: what the arm's controller was commanded, at 1 kHz.
@@ -45,6 +47,7 @@ class Replay:
 
     recording: Recording
     speed: float
+    timeline: Timeline
     tracking: Tracking
     success: bool | None
     quality: CommandQuality
@@ -153,8 +156,16 @@ def replay(
     quality = quality_of(operator.sim)
     trace = read_trace(_trace_file(operator, Path(bringup.trace), world))
     known = _is_known(recording.task) and (seed is not None or recording.seed is not None)
-    tracking = track(recording, trace, played.timeline, joint_names)
-    return Replay(recording, speed, tracking, done if known else None, quality, played.messages, episode)
+    return Replay(
+        recording=recording,
+        speed=speed,
+        timeline=played.timeline,
+        tracking=track(recording, trace, played.timeline, joint_names),
+        success=done if known else None,
+        quality=quality,
+        messages=played.messages,
+        episode=episode,
+    )
 
 
 class _Simulation:
@@ -181,7 +192,9 @@ class _Simulation:
         if not self._lockstep:
             return bool(self._operator.sim.success)
         whole_s = self._elapsed_s - 1e-6
-        return bool(self._operator.wait_for_sim(lambda s: s.duration_s > whole_s, "the simulator's last status").success)
+        return bool(
+            self._operator.wait_for_sim(lambda s: s.duration_s > whole_s, "the simulator's last status").success
+        )
 
 
 def _trace_file(operator: Operator, folder: Path, seed: int) -> Path:

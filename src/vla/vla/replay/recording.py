@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from vla_core.embodiment import Embodiment, require_compatible
 from vla_core.episodes import EpisodeReader
 from vla_core.errors import EpisodeError
-from vla_recorder.bags import BagReader
+from vla_recorder.bags import BagMessage, BagReader
 from vla_recorder.bags.arm import arm_positions, arm_start, command_topic, joint_state_topic
 from vla_recorder.playback.opening import is_episode
 
@@ -101,7 +101,7 @@ def _bag(path: Path, embodiment: Embodiment) -> Recording:
         states = list(arm_positions(bag, topic, embodiment))
         commands = list(bag.messages([name for name in (arm, gripper) if name in bag.topics]))
     first_ns = commands[0].receive_ns
-    end_ns = max(_end_ns(message.stamp_ns, message.value) for message in commands if message.topic == arm)
+    end_ns = max(_end_ns(message) if message.topic == arm else message.receive_ns for message in commands)
     targets = [message for message in commands if message.topic == gripper]
     used = [state for state in states if first_ns <= state.stamp_ns <= end_ns]
     return Recording(
@@ -118,8 +118,10 @@ def _bag(path: Path, embodiment: Embodiment) -> Recording:
     )
 
 
-def _end_ns(stamp_ns: int, trajectory: object) -> int:
-    """When a trajectory is over [ns]."""
-    points = trajectory.points  # type: ignore[attr-defined]
-    last = points[-1].time_from_start if points else None
-    return stamp_ns + (last.sec * 1_000_000_000 + last.nanosec if last else 0)
+def _end_ns(message: BagMessage) -> int:
+    """When a trajectory is over; one without a stamp begins when it arrives [ns]."""
+    begin_ns = message.stamp_ns or message.receive_ns
+    if not message.value.points:
+        return begin_ns
+    last = message.value.points[-1].time_from_start
+    return begin_ns + int(last.sec) * 1_000_000_000 + int(last.nanosec)

@@ -51,9 +51,7 @@ def print_replay(replay: Replay) -> None:
     for heading in ("rms [mrad]", "largest [mrad]", "rms to command", "largest to command"):
         table.add_column(heading, justify="right")
     figures = [
-        1e3 * values
-        for errors in (tracking.error, tracking.command_error)
-        for values in (rms(errors), largest(errors))
+        1e3 * values for errors in (tracking.error, tracking.command_error) for values in (rms(errors), largest(errors))
     ]
     for name, *row in zip(tracking.joint_names, *figures, strict=True):
         table.add_row(name, *(f"{value:.2f}" for value in row))

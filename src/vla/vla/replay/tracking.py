@@ -113,7 +113,7 @@ def track(recording: Recording, trace: Trace, timeline: Timeline, joint_names: t
         )
     return Tracking(
         joint_names,
-        (times_ns - timeline.start_ns) * 1e-9,
+        np.asarray((times_ns - timeline.start_ns) * 1e-9, dtype=np.float64),
         recording.position,
         _at(times_ns, trace.times_ns, trace.position),
         _at(times_ns, trace.times_ns, trace.command),
@@ -122,6 +122,6 @@ def track(recording: Recording, trace: Trace, timeline: Timeline, joint_names: t
 
 def _at(times_ns: Times, known_ns: Times, values: Array) -> Array:
     """Values (k, n) at times, linearly between two cycles."""
-    since = known_ns[0]  # as differences, because nanoseconds since 1970 are too large for a float
+    since = int(known_ns[0])  # as differences, because nanoseconds since 1970 are too large for a float
     columns = [np.interp(times_ns - since, known_ns - since, column) for column in values.T]
     return np.stack(columns, axis=1)

@@ -49,7 +49,7 @@ def read_trace(path: Path) -> Trace:
                 raise EpisodeError(f"{path}: expected a trace of the simulator, missing are {', '.join(missing)}")
             names = tuple(str(name) for name in arrays["joint_names"])
             return Trace(names, arrays["time_ns"], arrays["command"], arrays["position"])
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
+    except (OSError, EOFError, ValueError, zipfile.BadZipFile) as error:
         raise EpisodeError(f"{path}: expected a trace of the simulator: {error}") from error
 
 

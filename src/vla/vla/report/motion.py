@@ -80,6 +80,6 @@ def _measured_columns(embodiment: Embodiment) -> list[int | None]:
 
 def _until(chunk: ActionChunk, index: int, began_ns: int, end_s: float) -> tuple[Array, Array]:
     """A chunk's times and values of one dimension, up to the end of the episode."""
-    time_s = (chunk.times_ns() - began_ns) * 1e-9
+    time_s = np.asarray((chunk.times_ns() - began_ns) * 1e-9, dtype=np.float64)
     kept = time_s <= end_s
     return time_s[kept], chunk.actions[kept, index]

@@ -68,13 +68,14 @@ def limit_use_plot(kind: str, joints: Mapping[str, Any], share: float) -> Plot:
         colors = [svg.BAD if value > 1.0 else svg.COMMANDED for value in used]
         axes.barh(rows, used, color=colors, height=0.62)
         for row, value in zip(rows, used, strict=True):
-            axes.annotate(f"{100 * value:.0f} %", (value, row), (4, 0), textcoords="offset points", va="center")
+            beside = (max(1.0, value), row)  # beyond the lines, so that neither hides the other
+            axes.annotate(f"{100 * value:.0f} %", beside, (5, 0), textcoords="offset points", va="center")
         axes.axvline(1.0, color=svg.BAD, linewidth=1.6)
         axes.axvline(share, color=svg.MUTED, linewidth=1.2, linestyle=(0, (4, 3)))
         axes.set_yticks(rows, names)
         axes.invert_yaxis()
         axes.grid(visible=False, axis="y")
-        axes.set_xlim(0.0, max(1.18, 1.15 * float(used.max(initial=0.0))))
+        axes.set_xlim(0.0, 1.2 * max(1.0, float(used.max(initial=0.0))))
         axes.xaxis.set_major_formatter(PercentFormatter(1.0, symbol=" %"))
         axes.set_xlabel(f"largest {kind} in percent of the limit")
     return Plot(f"{kind.capitalize()}: at most {100 * float(used.max(initial=0.0)):.0f} % of the limit", drawn.svg)
@@ -116,8 +117,8 @@ def replay_plot(replay: Replay) -> Plot:
         axes.axhline(0.0, color=svg.MUTED, linewidth=0.8)
         axes.set_xlim(float(replay.time_s[0]), float(replay.time_s[-1]))
         axes.set_xlabel("time [s]")
-        axes.set_ylabel("replayed − recorded [mrad]")
-    return Plot(f"Replayed minus recorded position of each joint, {replay.source}", drawn.svg)
+        axes.set_ylabel("error [mrad]")
+    return Plot(f"Replayed minus recorded joint position, {replay.source}", drawn.svg)
 
 
 def series_names(names: Sequence[str]) -> list[tuple[str, str]]:

@@ -46,6 +46,6 @@ def picture(image: NDArray[np.uint8]) -> str:
     """An RGB image (H, W, 3) as the ``data:`` address of a JPEG, made smaller if it is wide."""
     height, width = image.shape[:2]
     if width > _WIDEST:
-        image = cv2.resize(image, (_WIDEST, round(height * _WIDEST / width)), interpolation=cv2.INTER_AREA)  # type: ignore[assignment]
+        image = cv2.resize(image, (_WIDEST, round(height * _WIDEST / width)), interpolation=cv2.INTER_AREA)
     encoded = cv2.imencode(".jpg", image[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])[1]
     return "data:image/jpeg;base64," + base64.b64encode(encoded.tobytes()).decode("ascii")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import re
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -15,6 +16,7 @@ import matplotlib
 from markupsafe import Markup, escape
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 INK, MUTED, GRID = "#010101", "#010102", "#010103"
 MEASURED, COMMANDED, WANTED, GOOD, BAD = "#010104", "#010105", "#010106", "#010107", "#010108"
@@ -31,6 +33,7 @@ _VARIABLES = {
     **{color: f"series-{number}" for number, color in enumerate(SERIES)},
 }
 _POINTS_PER_INCH = 72
+_PAD = 2 / _POINTS_PER_INCH  # around the axes [inch]
 _STYLE = {
     "svg.fonttype": "none",  # text stays text: it can be searched, and takes the page's font
     "svg.hashsalt": "vla",  # the same figure gives the same file
@@ -75,8 +78,7 @@ def drawing(description: str, width: int, height: int) -> Iterator[Drawing]:
     """
     with matplotlib.rc_context(_STYLE):
         size = (width / _POINTS_PER_INCH, height / _POINTS_PER_INCH)
-        figure = Figure(figsize=size, layout="constrained")
-        figure.get_layout_engine().set(w_pad=2 / _POINTS_PER_INCH, h_pad=2 / _POINTS_PER_INCH)
+        figure = Figure(figsize=size, layout=ConstrainedLayoutEngine(h_pad=_PAD, w_pad=_PAD))
         drawn = Drawing(figure, figure.subplots())
         yield drawn
         drawn.svg = _element(figure, description)
@@ -86,13 +88,20 @@ def _element(figure: Figure, description: str) -> Markup:
     file = io.StringIO()
     figure.savefig(file, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
     text = file.getvalue()
-    text = text[text.index("<svg") :]
-    text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
-    text = re.sub(r"<!--.*?-->", "", text, flags=re.DOTALL)
     box = re.search(r'viewBox="[^"]*"', text)
-    body = text[text.index(">") + 1 :]
-    label = escape(description)
-    used = re.sub(r' id="(?!\w*[0-9a-f]{8})[^"]*"', "", body)  # names of groups; those of clip paths and markers stay
+    body = text[text.index(">", text.index("<svg")) + 1 :]
+    body = re.sub(r"<metadata>.*?</metadata>|<!--.*?-->", "", body, flags=re.DOTALL)
     for color, name in _VARIABLES.items():
-        used = used.replace(color, f"var(--{name})")
-    return Markup(f'<svg {box.group() if box else ""} role="img" aria-label="{label}">{used}')  # noqa: S704
+        body = body.replace(color, f"var(--{name})")
+    label = escape(description)
+    return Markup(f'<svg {box.group() if box else ""} role="img" aria-label="{label}">{_with_own_ids(body)}')
+
+
+def _with_own_ids(body: str) -> str:
+    """Without the names that nothing refers to, and with the others as no other element of the page has them."""
+    prefix = f"i{zlib.crc32(body.encode()):08x}-"
+    for name in set(re.findall(r' id="([^"]*)"', body)):
+        used = f'"#{name}"' in body or f"url(#{name})" in body
+        body = body.replace(f' id="{name}"', f' id="{prefix}{name}"' if used else "")
+        body = body.replace(f'"#{name}"', f'"#{prefix}{name}"').replace(f"url(#{name})", f"url(#{prefix}{name})")
+    return body

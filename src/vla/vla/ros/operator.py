@@ -103,7 +103,7 @@ class Operator:
         """Waits for a status of the policy_node that fulfils a condition."""
         return self._wait_for(names.POLICY_STATUS, condition, what)
 
-    def wait_until(self, condition: Callable[[], T], what: str, within_s: float = _ANSWER_S) -> T:
+    def wait_until(self, condition: Callable[[], T | None], what: str, within_s: float = _ANSWER_S) -> T:
         """Waits until a condition is true and returns its value.
 
         Raises:

@@ -60,7 +60,7 @@ def _build_needs(workspace: Workspace) -> list[Need]:
     headers = Path(sysconfig.get_paths()["include"], "Python.h")
     needs = [
         Need(f"{python}-venv", "to make the environment", lambda: find_spec("ensurepip") is not None),
-        Need("g++", purpose, lambda: _on_path("g++") and _on_path("gcc")),
+        Need("g++", purpose, lambda: _any_on_path("g++", "c++", "clang++")),
         Need(f"{python}-dev", purpose, headers.exists),
     ]
     if workspace.uses_ros:  # without ROS both come from PyPI
@@ -85,6 +85,10 @@ def in_ament_index(package: str, prefix_path: str) -> bool:
 
 def _on_path(program: str) -> bool:
     return shutil.which(program) is not None
+
+
+def _any_on_path(*programs: str) -> bool:
+    return any(_on_path(program) for program in programs)
 
 
 def _loads(library: str) -> bool:

@@ -71,11 +71,9 @@ def _build_folder(workspace: Workspace) -> Path:
 
 def _build_environment(workspace: Workspace) -> dict[str, str]:
     prefix = str(workspace.venv)
-    dropped = ("PYTHONPATH", "PYTHONHOME", "_ROS_WHEELS_BOOTSTRAP_COMPLETE", "LD_LIBRARY_PATH", "CFLAGS", "CXXFLAGS")
-    environment = {name: value for name, value in os.environ.items() if name not in dropped}
     path = os.pathsep.join([f"{prefix}/bin", os.environ.get("PATH", os.defpath)])
     parallel = str(len(os.sched_getaffinity(0)))
-    return environment | {
+    return workspace.environment() | {
         "PATH": path,
         "AMENT_PREFIX_PATH": prefix,
         "CMAKE_PREFIX_PATH": prefix,

@@ -39,7 +39,7 @@ def skips_torch(environment: Mapping[str, str]) -> bool:
 def make_venv(workspace: Workspace, console: Console) -> None:
     """Makes the environment with pip in it; with ROS it sees the system's packages."""
     options = ["--system-site-packages"] if workspace.uses_ros else []
-    console.run([sys.executable, "-m", "venv", *options, str(workspace.venv)])
+    console.run([sys.executable, "-m", "venv", *options, str(workspace.venv)], workspace.environment())
 
 
 def install_torch(workspace: Workspace, console: Console) -> None:
@@ -48,7 +48,7 @@ def install_torch(workspace: Workspace, console: Console) -> None:
     if not NVIDIA_DRIVER.exists() and _answers(TORCH_CPU_INDEX):
         index = ["--extra-index-url", TORCH_CPU_INDEX]
     files = ["-r", str(workspace.requirements / "torch.in"), "-c", str(_constraints(workspace))]
-    console.run([*_pip_install(workspace), *index, *files])
+    console.run([*_pip_install(workspace), *index, *files], workspace.environment())
 
 
 def install_packages(workspace: Workspace, console: Console) -> None:
@@ -57,7 +57,7 @@ def install_packages(workspace: Workspace, console: Console) -> None:
     if not skips_torch(os.environ):
         names.append("torch.in")  # is there already; a changed pin of what it needs is brought up to date
     files = [argument for name in names for argument in ("-r", str(workspace.requirements / name))]
-    console.run([*_pip_install(workspace), *files, "-c", str(_constraints(workspace))])
+    console.run([*_pip_install(workspace), *files, "-c", str(_constraints(workspace))], workspace.environment())
 
 
 def _pip_install(workspace: Workspace) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import sys
 from collections.abc import Mapping
@@ -54,6 +55,16 @@ class Workspace:
     @property
     def log(self) -> Path:
         return self.scratch / "setup.log"
+
+    def environment(self) -> dict[str, str]:
+        """The environment variables for pip and for builds: without those that would show them other packages.
+
+        With ROS these are the way in which ROS shows its own.
+        """
+        foreign = (
+            () if self.uses_ros else ("PYTHONPATH", "PYTHONHOME", "LD_LIBRARY_PATH", "_ROS_WHEELS_BOOTSTRAP_COMPLETE")
+        )
+        return {name: value for name, value in os.environ.items() if name not in foreign}
 
     def packages(self) -> list[Path]:
         """The folders of the workspace's Python packages, to be put on the import path."""

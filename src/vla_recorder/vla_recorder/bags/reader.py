@@ -164,6 +164,8 @@ def _require_bag(path: Path) -> None:
     if not path.exists():
         raise BagError(f"{path}: expected a bag, found nothing")
     if path.is_dir() and not (path / "metadata.yaml").is_file():
-        raise BagError(f"{path}: expected a bag with its metadata.yaml, found a folder without; ros2 bag reindex makes it")
+        raise BagError(
+            f"{path}: expected a bag with its metadata.yaml, found a folder without; ros2 bag reindex makes it"
+        )
     if path.is_file() and path.suffix not in _FILES:
         raise BagError(f"{path}: expected the folder of a bag, or a file that ends in {choice(_FILES)}")

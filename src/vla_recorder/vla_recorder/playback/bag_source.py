@@ -32,7 +32,9 @@ class BagSource:
                 topic.name: PlayedTopic(topic.name, topic.type, topic.count, topic.best_effort, topic.latched)
                 for topic in bag.topics.values()
             }
-        wanted = list(topics) or [name for name in known if name not in _OF_THE_GRAPH and not name.startswith(_LOCKSTEP)]
+        wanted = list(topics) or [
+            name for name in known if name not in _OF_THE_GRAPH and not name.startswith(_LOCKSTEP)
+        ]
         self.topics = chosen(path, known, wanted)
 
     def events(self, topics: Iterable[str] | None = None) -> Iterator[Event]:

@@ -13,6 +13,7 @@ from vla_core.embodiment.schema import Camera, Stream
 from vla_core.episodes import EpisodeReader
 from vla_recorder.playback.source import Event, PlaybackError, PlayedTopic, chosen
 
+_ARRIVAL_NS = 22_000_000  # from being due to being received: at most two ticks of a lockstep
 _IMAGE = "sensor_msgs/msg/Image"
 
 
@@ -81,9 +82,10 @@ class EpisodeSource:
         stamps_ns, steps_ns = self._stamps_ns(episode, name), episode.stamps_ns[self._rows]
         by_arrival = self._sources()[name].stamp == "arrival"
         for index in _distinct(stamps_ns):
-            stamp_ns = time_ns = int(stamps_ns[index])
-            if by_arrival:  # it is stamped anew when it arrives, which is a little later than it is played
-                time_ns = min(stamp_ns, int(steps_ns[index]) - self.embodiment.step_ns // 2)
+            time_ns = stamp_ns = int(stamps_ns[index])
+            if by_arrival:  # it is stamped anew when it arrives, which is to be after the step before and not after its own
+                time_ns = min(stamp_ns, int(steps_ns[index]) - _ARRIVAL_NS)
+                time_ns = max(time_ns, int(steps_ns[index - 1]) + 1) if index else time_ns
             yield time_ns, self._is_camera(topic), topic, stamp_ns, int(self._rows[index])
 
     def _stamps_ns(self, episode: EpisodeReader, name: str) -> NDArray[np.int64]:

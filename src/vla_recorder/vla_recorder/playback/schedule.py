@@ -40,8 +40,7 @@ class Schedule:
 
     Attributes:
         timeline: from the first event on.
-        played: how many were handed out.
-        newest_ns: recorded time of the newest of them [ns].
+        newest_ns: recorded time of the newest one handed out [ns].
 
     Raises:
         PlaybackError: there is no event, or the speed is not a positive number.
@@ -53,7 +52,6 @@ class Schedule:
         if self._next is None:
             raise PlaybackError("expected messages to play, found none")
         self.timeline = Timeline(self._next.time_ns, start_ns, speed)
-        self.played = 0
         self.newest_ns = self._next.time_ns
 
     @property
@@ -66,6 +64,5 @@ class Schedule:
         while self._next is not None and self.timeline.at(self._next.time_ns) <= now_ns:
             event = self._next
             self._next = next(self._events, None)
-            self.played += 1
             self.newest_ns = event.time_ns
             yield event

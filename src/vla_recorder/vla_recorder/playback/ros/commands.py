@@ -45,7 +45,9 @@ class CommandPlayer:
         self._arm_topic = command_topic(embodiment)
         with BagReader(path) as bag:
             self._start = arm_start(bag, embodiment).position
-            gripper = embodiment.gripper if embodiment.gripper and embodiment.gripper.command_topic in bag.topics else None
+            gripper = (
+                embodiment.gripper if embodiment.gripper and embodiment.gripper.command_topic in bag.topics else None
+            )
         self.topics: tuple[str, ...] = (self._arm_topic, *([gripper.command_topic] if gripper else []))
         self.source = BagSource(path, self.topics)
         self._trajectories = host.publisher(JointTrajectory, self._arm_topic, qos.command())
@@ -69,14 +71,15 @@ class CommandPlayer:
                 f"{self._embodiment.joint_names[joint]} at {position[joint]:.3f} instead of {self._start[joint]:.3f}"
             )
 
-    def play(self, event: Event, move: Move) -> None:
-        """Sends a command."""
+    def play(self, event: Event, move: Move) -> bool:
+        """Sends a command, if it changes anything; returns True: it was taken into account."""
         message = message_from(event.value, move)
         if event.topic == self._arm_topic:
             self._trajectories.publish(stretched(message, self._speed))
         elif self._gripper and message.data != self._target:
             self._target = message.data
             self._gripper.send(message.data)
+        return True
 
     def _announce(self, now_ns: int) -> None:
         target = self._state.finger if self._target is None else self._target

@@ -19,6 +19,7 @@ from vla_ros.time import to_ns, to_time
 Move = Callable[[int], int]
 """Recorded time to the time that a message is to say [ns]."""
 
+_NO_FIELDS = {"__msgtype__", "structure_needs_at_least_one_member"}
 _TIME = "builtin_interfaces/msg/Time"
 _type_of = functools.cache(message_type)
 
@@ -35,12 +36,18 @@ def message_from(value: Any, move: Move) -> Any:
         return to_time(move(stamp_ns) if stamp_ns else 0)
     message = _type_of(name)()
     fields = message.get_fields_and_field_types()
-    here, there = set(fields), set(vars(value)) - {"__msgtype__", "structure_needs_at_least_one_member"}
-    if here != there:
-        raise StreamError(f"{name}: expected the fields {sorted(here)} that it has here, found {sorted(there)} in the bag")
+    if set(fields) != _fields_of(value):
+        raise StreamError(
+            f"{name}: expected the fields {sorted(fields)} that it has here, found {sorted(_fields_of(value))} in the bag"
+        )
     for field, kind in fields.items():
         setattr(message, field, _converted(getattr(value, field), getattr(message, field), kind, move))
     return message
+
+
+def _fields_of(value: Any) -> set[str]:
+    """Names of a message's fields, which are in small letters, as opposed to its constants."""
+    return {name for name in vars(value) if name.islower() and name not in _NO_FIELDS}
 
 
 def _converted(value: Any, like: Any, kind: str, move: Move) -> Any:
@@ -52,7 +59,9 @@ def _converted(value: Any, like: Any, kind: str, move: Move) -> Any:
     if isinstance(like, np.ndarray):
         return np.asarray(value, dtype=like.dtype)
     if isinstance(like, list):
-        return [_converted(item, None, kind, move) for item in (value.tolist() if isinstance(value, np.ndarray) else value)]
+        return [
+            _converted(item, None, kind, move) for item in (value.tolist() if isinstance(value, np.ndarray) else value)
+        ]
     if "octet" in kind:
         return bytes([value])
     return value
