@@ -30,7 +30,7 @@ setup(
     ],
     package_data={"vla.report": ["templates/*"]},
     python_requires=">=3.10",
-    install_requires=["vla_core", "typer>=0.15", "rich>=13"],
+    install_requires=["vla_core", "numpy", "typer>=0.15", "rich>=13", "jinja2", "matplotlib", "av", "rosbags"],
     extras_require={"test": ["pytest", "hypothesis"]},
     entry_points={"console_scripts": ["vla = vla.cli:main"]},
     maintainer="vla maintainers",

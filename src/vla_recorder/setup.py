@@ -19,5 +19,4 @@ setup(
     maintainer="vla maintainers",
     maintainer_email="vla@example.org",
     license="Apache-2.0",
-    entry_points={"console_scripts": ["recorder_node = vla_recorder.recorder_node:main"]},
 )

@@ -12,13 +12,14 @@ from vla.demo_figures import DemoRun, Replayed, figures_of, report_of, video_cli
 from vla.demo_folder import EPISODES, FIGURES, LOGS, REPORT, TRACE, VIDEO, clear_folder
 from vla.demo_screen import DemoScreen, DemoStep
 from vla.demonstrations import record_demonstrations
-from vla.evaluation import EpisodeResult, Evaluation, Hooks, evaluate
+from vla.evaluation import EpisodeResult, Evaluation
 from vla.graph import Bringup
 from vla.outputs import write_json
 from vla.paths import named_config
 from vla.recorder_keys import KeyToggle
 from vla.replay import read_recording, replay
 from vla.report import Replay, ReportedEpisode, write_report
+from vla.ros.closed_loop import Hooks, evaluate
 from vla.ros.console import operators_console
 from vla.ros.operator import Operator
 from vla.seeds import demonstration_seeds, evaluation_seeds
@@ -161,7 +162,7 @@ def _roll_out(demo: Demo, operator: Operator, step: DemoStep) -> tuple[Evaluatio
     successes = 0
 
     def began() -> None:
-        operator.start_episode(demo.prompt)
+        operator.start_episode(demo.prompt, operator.policy.policy_id)
 
     def ended(success: bool) -> None:
         paths.append(Path(operator.stop_episode("success" if success else "failure").path))

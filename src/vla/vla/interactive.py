@@ -46,7 +46,9 @@ def bring_up(given: Mapping[str, str]) -> None:
     with Supervisor(graph.processes, environment, logs, show) as supervisor:
         try:
             if bringup.record:
-                _work_recorder()
+                from vla.ros.console import work_recorder_by_keyboard
+
+                work_recorder_by_keyboard()
             else:
                 supervisor.wait(lambda: False)
         except KeyboardInterrupt:
@@ -62,23 +64,6 @@ def record_by_keyboard(words: Sequence[str], out: Path, task: str, embodiment: s
     if given.get("robot", "sim") == "sim":
         given.setdefault("expert", "true")
     bring_up(given)
-
-
-def _work_recorder() -> None:
-    import rclpy
-
-    from vla_recorder.ros.remote import RemoteRecorder
-    from vla_recorder.terminal import run_console
-    from vla_ros import host
-
-    host.init()
-    node = rclpy.create_node("recorder_console")
-    try:
-        with RemoteRecorder(node) as recorder:
-            run_console(recorder)
-    finally:
-        node.destroy_node()
-        rclpy.try_shutdown()
 
 
 def _launch_with_ros(given: Mapping[str, str]) -> None:

@@ -87,7 +87,7 @@ class RecorderNode:
             self._host.node.get_logger().error(response.message)
             return response
         try:
-            response.path = str(self._session.start(request.prompt, self._seed))
+            response.path = str(self._session.start(request.prompt, self._seed, request.policy_id))
             response.accepted = True
         except VlaError as error:
             response.message = str(error)

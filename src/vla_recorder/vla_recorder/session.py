@@ -70,6 +70,7 @@ class RecorderSession:
         """
         self._folder = folder
         self._known = known
+        self._driver = known.policy_id
         self._make_writer = make_writer
         self._streams = streams
         self._state = RecorderState.IDLE
@@ -89,12 +90,13 @@ class RecorderSession:
             )
         self._known = dataclasses.replace(self._known, prompt=prompt.strip())
 
-    def start(self, prompt: str = "", seed: int | None = None) -> Path:
+    def start(self, prompt: str = "", seed: int | None = None, policy_id: str = "") -> Path:
         """Begins an episode.
 
         Args:
             prompt: language instruction; empty: the one set before.
             seed: what the task's start was drawn with.
+            policy_id: the policy that drives, for a rollout; empty: the one known from the beginning, if any.
 
         Returns:
             The file that the episode will be.
@@ -107,7 +109,8 @@ class RecorderSession:
         if self._state in (RecorderState.RECORDING, RecorderState.FINISHING):
             doing = "recorded" if self._state == RecorderState.RECORDING else "finished"
             raise RecorderRefused(f"cannot start: {self._name()} is still being {doing}")
-        self._known = dataclasses.replace(self._known, prompt=prompt.strip() or self._known.prompt, seed=seed)
+        prompt = prompt.strip() or self._known.prompt
+        self._known = dataclasses.replace(self._known, prompt=prompt, seed=seed, policy_id=policy_id or self._driver)
         try:
             writer = self._make_writer(self._folder, self._known)
         except EpisodeError as error:

@@ -28,10 +28,11 @@ def eval(
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the figures here.")] = None,
     trace: Annotated[str, typer.Option(help="Folder for what was commanded at 1 kHz, a file per episode.")] = "",
 ) -> None:
-    from vla.evaluation import EpisodeResult, evaluate
+    from vla.evaluation import EpisodeResult
     from vla.graph import Bringup
     from vla.outputs import write_json
     from vla.paths import named_config, shipped_policy
+    from vla.ros.closed_loop import evaluate
     from vla.screens import EpisodeScreen, print_figures
     from vla.seeds import evaluation_seeds
     from vla.session import session

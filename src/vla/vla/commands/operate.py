@@ -6,9 +6,12 @@ disarms it. Control-C stops the arm in a controlled way.
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    pass
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -82,7 +85,7 @@ def status() -> None:
     typer.echo(f"command: {ExecutorState(command.state).name} {command.message}".rstrip())
 
 
-def _operator():
+def _operator() -> Operator:
     import os
 
     from vla.environment import child_environment

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vla.evaluation import quality_of
 from vla.graph import Bringup
 from vla.paths import config_folder
 from vla.replay.recording import Recording
-from vla.replay.ros.players import EpisodePlayer, PlaybackPlayer, ReplayFailed
+from vla.replay.ros.players import EpisodePlayer, PlaybackPlayer, Played, ReplayFailed
 from vla.replay.tracking import Tracking, largest, read_trace, rms, track
+from vla.ros.closed_loop import quality_of
 from vla.ros.operator import Operator
 from vla_core import config
 from vla_core.embodiment import load_embodiment
@@ -129,12 +129,7 @@ def replay(
         ReplayFailed: it ended early; the message says why.
         OperatorError: a node refused something.
     """
-    joint_names = load_embodiment(bringup.embodiment_file).joint_names
-    player: EpisodePlayer | PlaybackPlayer
-    if recording.kind == "episode":
-        player = EpisodePlayer(operator, recording.path, int(recording.stamps_ns[0]), speed)
-    else:
-        player = PlaybackPlayer(operator, speed)
+    player = _player(operator, recording, speed)
     simulation = _Simulation(operator, bringup.lockstep)
     world = _seed(recording, seed)
     operator.reset_world(world, recording.arm_start)
@@ -143,29 +138,45 @@ def replay(
     simulation.advance(_ARMED_S)
     if record:
         operator.start_episode(recording.prompt or f"replay of {recording.path.name}")
-    player.start()
-    length_s = recording.duration_s / speed + _END_S
-    for piece in range(whole := max(1, round(length_s / _PIECE_S))):
-        player.require_going_on()
-        simulation.advance(length_s / whole)
-        on_progress((piece + 1) / whole)
-    played = player.finish()
-    done = simulation.success()
-    episode = Path(operator.stop_episode("success" if done else "failure").path) if record else None
+    played = _play(player, simulation, recording.duration_s / speed + _END_S, on_progress)
+    success = simulation.success()
+    episode = Path(operator.stop_episode("success" if success else "failure").path) if record else None
     player.release()
     quality = quality_of(operator.sim)
     trace = read_trace(_trace_file(operator, Path(bringup.trace), world))
-    known = _is_known(recording.task) and (seed is not None or recording.seed is not None)
+    joint_names = load_embodiment(bringup.embodiment_file).joint_names
     return Replay(
         recording=recording,
         speed=speed,
         timeline=played.timeline,
         tracking=track(recording, trace, played.timeline, joint_names),
-        success=done if known else None,
+        success=success if _is_known(recording.task) and (seed, recording.seed) != (None, None) else None,
         quality=quality,
         messages=played.messages,
         episode=episode,
     )
+
+
+def _player(operator: Operator, recording: Recording, speed: float) -> EpisodePlayer | PlaybackPlayer:
+    if recording.kind == "episode":
+        return EpisodePlayer(operator, recording.path, int(recording.stamps_ns[0]), speed)
+    return PlaybackPlayer(operator, speed)
+
+
+def _play(
+    player: EpisodePlayer | PlaybackPlayer,
+    simulation: _Simulation,
+    length_s: float,
+    on_progress: Callable[[float], None],
+) -> Played:
+    """Lets it be played, in so much simulated time, piece by piece so that an early end is noticed."""
+    pieces = max(1, round(length_s / _PIECE_S))
+    player.start()
+    for piece in range(pieces):
+        player.require_going_on()
+        simulation.advance(length_s / pieces)
+        on_progress((piece + 1) / pieces)
+    return player.finish()
 
 
 class _Simulation:

@@ -12,7 +12,8 @@ from vla_msgs.msg import ActionChunk as ActionChunkMessage
 from vla_core.action_chunk import ActionChunk
 from vla_core.errors import ChunkError
 from vla_recorder.ros.remote import RemoteRecorder
-from vla_ros import names, qos
+from vla_recorder.terminal import run_console
+from vla_ros import host, names, qos
 from vla_ros.codecs.chunks import chunk_from
 
 
@@ -45,3 +46,13 @@ def operators_console() -> Iterator[Console]:
             yield console
     finally:
         node.destroy_node()
+
+
+def work_recorder_by_keyboard() -> None:
+    """Hands the recorder to whoever sits at this terminal, until they quit."""
+    host.init()
+    try:
+        with operators_console() as console:
+            run_console(console.recorder)
+    finally:
+        rclpy.try_shutdown()

@@ -167,10 +167,10 @@ class Operator:
 
     # -- recorder ------------------------------------------------------------------------------------------------------
 
-    def start_episode(self, prompt: str = "") -> str:
-        return str(
-            self._accepted(self._call(StartEpisode, names.START_EPISODE, StartEpisode.Request(prompt=prompt))).path
-        )
+    def start_episode(self, prompt: str = "", policy_id: str = "") -> str:
+        """Begins an episode and returns the file it will be; ``policy_id`` names the policy that drives, for a rollout."""
+        request = StartEpisode.Request(prompt=prompt, policy_id=policy_id)
+        return str(self._accepted(self._call(StartEpisode, names.START_EPISODE, request)).path)
 
     def stop_episode(self, outcome: str = "") -> StopEpisode.Response:
         return self._accepted(

@@ -17,7 +17,8 @@ from vla.setup.errors import SetupError, UnsuitableMachine
 
 _REFRESH_S = 0.5
 _GRACE_S = 5.0
-_TAIL_BYTES = 4096
+_TAIL_BYTES = 1 << 16
+_REASONS = 3
 _NO_SPACE = "No space left on device"
 _FULL_MB = 20
 
@@ -122,8 +123,10 @@ class Console:
         if _NO_SPACE in tail or _free_mb(self._log.parent) < _FULL_MB:  # then the log may lack the reason, too
             return UnsuitableMachine(disk_full(self._log.parent))
         lines = [line.strip() for line in tail.splitlines() if line.strip()]
-        errors = [line for line in lines if "error" in line.lower()] or lines
-        reason = "".join(f"\n    {line[:300]}" for line in errors[-3:])
+        errors = [line for line in lines if "error" in line.lower()][:_REASONS] or lines[
+            -_REASONS:
+        ]  # the first is the cause
+        reason = "".join(f"\n    {line[:300]}" for line in errors)
         return SetupError(f"{self._line}: '{program}' ended with exit code {code}; see {self._log}{reason}")
 
 

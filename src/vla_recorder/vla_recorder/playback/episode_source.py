@@ -83,7 +83,9 @@ class EpisodeSource:
         by_arrival = self._sources()[name].stamp == "arrival"
         for index in _distinct(stamps_ns):
             time_ns = stamp_ns = int(stamps_ns[index])
-            if by_arrival:  # it is stamped anew when it arrives, which is to be after the step before and not after its own
+            if (
+                by_arrival
+            ):  # it is stamped anew when it arrives, which is to be after the step before and not after its own
                 time_ns = min(stamp_ns, int(steps_ns[index]) - _ARRIVAL_NS)
                 time_ns = max(time_ns, int(steps_ns[index - 1]) + 1) if index else time_ns
             yield time_ns, self._is_camera(topic), topic, stamp_ns, int(self._rows[index])
