@@ -19,6 +19,8 @@ import pytest
 import rclpy
 from diagnostic_msgs.msg import DiagnosticStatus
 from geometry_msgs.msg import WrenchStamped
+from rosbags.rosbag2 import StoragePlugin, Writer
+from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 from sensor_msgs.msg import Image
 from std_msgs.msg import Float64
 from support import Nodes, eventually
@@ -277,6 +279,25 @@ def test_a_bag_is_published_into_the_graph_from_the_command_line(tmp_path: Path)
         assert set(figures["topics"]) == set(bag.topics)
     assert figures["duration_s"] == pytest.approx(2.8 / 4, abs=0.1)
     assert "/scene/image_raw/compressed" in done.stdout
+
+
+def test_options_that_do_not_belong_together_are_wrong_usage(tmp_path: Path) -> None:
+    assert vla(BAG, "--into", "graph", "--picture", tmp_path / "picture.png").returncode == 2
+    assert vla(BAG, "--into", "sim", "--topics", "/wrench").returncode == 2
+
+
+def test_a_type_that_is_not_installed_is_left_out_with_a_warning(tmp_path: Path, capfd: Any) -> None:
+    types = get_typestore(Stores.ROS2_JAZZY)
+    types.register(get_types_from_msg("float64 size\n", "acme_msgs/msg/Thing"))
+    with Writer(tmp_path / "bag", version=9, storage_plugin=StoragePlugin.MCAP) as writer:
+        for topic, kind in (("/thing", "acme_msgs/msg/Thing"), ("/number", "std_msgs/msg/Float64")):
+            connection = writer.add_connection(topic, kind, typestore=types)
+            writer.write(connection, 5, types.serialize_cdr(types.types[kind](1.5), kind))
+    with Operator(), Nodes() as nodes:
+        node = nodes.start("playback_node", PlaybackNode, path=str(tmp_path / "bag"))
+        assert node._player.topics == ("/number",)
+    warning = "/thing is left out: message type 'acme_msgs/msg/Thing': expected one that is installed"
+    assert capfd.readouterr().err.count(warning) == 1
 
 
 class Listener:

@@ -37,6 +37,12 @@ def replay(
 ) -> None:
     from vla.outputs import write_json
 
+    if into is Into.graph and picture is not None:
+        raise typer.BadParameter(
+            "a picture compares with the simulated robot; expected --into sim", param_hint="--picture"
+        )
+    if into is Into.sim and topics:
+        raise typer.BadParameter("topics are chosen for a graph; expected --into graph", param_hint="--topics")
     if into is Into.graph:
         figures = _into_graph(path, topics or [], speed, delay)
     else:

@@ -95,5 +95,6 @@ def publish(
             supervisor.check()
             on_progress(progress.played / max(1, total))
             time.sleep(_POLL_S)
+    on_progress(1.0)
     duration_s = (progress.newest_ns - progress.first_ns) * 1e-9 / speed
     return Playback(path, source.topics, speed, progress.played, duration_s)
