@@ -230,7 +230,7 @@ class Motion:
     control_rate_hz: Positive = 100.0
     look_ahead_ms: Positive = 100.0
     """a deviation from the reference is made good over this time"""
-    lead_ms: NotNegative = 20.0
+    lead_ms: NotNegative = 40.0
     """a new plan leaves the one that was sent this long after it is made, so that it arrives before it differs"""
 
 
