@@ -281,15 +281,15 @@ def test_a_folder_that_cannot_be_written_is_an_error_of_start(tmp_path: Path) ->
 
 
 def test_the_streams_of_the_episode_are_in_its_file(tmp_path: Path) -> None:
-    received = {"scene": 100}
+    arrived = {"received": 100, "newest_stamp_ns": 5_000_000_000}
 
     def streams() -> tuple[StreamStatus, ...]:
-        return (StreamStatus("scene", "/scene/image_raw", 30.0, 30.0, 0.01, received["scene"]),)
+        return (StreamStatus("scene", "/scene/image_raw", 30.0, 30.0, 0.01, **arrived),)
 
     session = RecorderSession(tmp_path, KNOWN, patient_writer, streams)
     session.start()
-    feed(session, 31)  # one second
-    received["scene"] += 33
+    feed(session, 31)
+    arrived = {"received": 133, "newest_stamp_ns": 6_000_000_000}  # one second later by their own stamps
     assert session.status().streams == streams()
     path = session.stop().result().path
     assert path is not None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -30,7 +30,7 @@ class Recording:
     Attributes:
         writer: takes its steps.
         required: the streams that a step must hold.
-        received_before: stream to the messages that had come before it began.
+        before: stream to how it had arrived when the episode began.
         outcome: what it gets if it is stopped now.
         first_ns: stamp of the first step [ns].
         last_ns: stamp of the newest step [ns].
@@ -41,7 +41,7 @@ class Recording:
 
     writer: QueuedEpisodeWriter
     required: tuple[str, ...]
-    received_before: dict[str, int]
+    before: Mapping[str, StreamStatus]
     outcome: str = "success"
     first_ns: int = 0
     last_ns: int = 0
@@ -82,9 +82,14 @@ class Recording:
 
     def summary(self, streams: Iterable[StreamStatus]) -> RecordingSummary:
         """What the writer is told at the end. The steps that it dropped itself it adds itself."""
-        arrived = {}
-        for stream in streams:
-            received = stream.received - self.received_before.get(stream.name, 0)
-            rate_hz = received / self.duration_s if self.duration_s > 0 else 0.0
-            arrived[stream.name] = StreamSummary(received, round(rate_hz, 3))
+        arrived = {stream.name: _arrival(self.before.get(stream.name), stream) for stream in streams}
         return RecordingSummary(self.incomplete, arrived)
+
+
+def _arrival(before: StreamStatus | None, now: StreamStatus) -> StreamSummary:
+    """Messages of a stream since ``before``, and their rate by their own stamps: a queue that empties late is no rate."""
+    if before is None or before.received == 0:
+        return StreamSummary(now.received, round(now.rate_hz, 3))
+    received = now.received - before.received
+    seconds = (now.newest_stamp_ns - before.newest_stamp_ns) * 1e-9
+    return StreamSummary(received, round(received / seconds, 3) if seconds > 0 else 0.0)

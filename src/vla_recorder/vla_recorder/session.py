@@ -117,8 +117,8 @@ class RecorderSession:
             self._fail(str(error))
             raise
         embodiment = self._known.embodiment
-        received = {stream.name: stream.received for stream in self._streams()}
-        self._episode = Recording(writer, (*embodiment.cameras, *embodiment.streams), received)
+        before = {stream.name: stream for stream in self._streams()}
+        self._episode = Recording(writer, (*embodiment.cameras, *embodiment.streams), before)
         self._path = writer.path
         self._state, self._message = RecorderState.RECORDING, ""
         return writer.path

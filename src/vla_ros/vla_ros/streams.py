@@ -79,6 +79,7 @@ class StreamSubscriptions:
                 age_s=self._monitors[name].age_s(now_ns),
                 received=self._monitors[name].received,
                 out_of_order=self._monitors[name].out_of_order,
+                newest_stamp_ns=self._monitors[name].newest_ns or 0,
             )
             for name in self.names
         )

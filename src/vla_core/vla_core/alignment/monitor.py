@@ -20,6 +20,7 @@ class StreamStatus:
         age_s: now minus the stamp of the newest message [s]; NaN before the first.
         received: messages since the start.
         out_of_order: messages whose stamp was not newer than the one before.
+        newest_stamp_ns: stamp of the newest message [ns]; 0 before the first.
     """
 
     name: str
@@ -29,6 +30,7 @@ class StreamStatus:
     age_s: float
     received: int
     out_of_order: int = 0
+    newest_stamp_ns: int = 0
 
 
 class StreamMonitor:
@@ -39,6 +41,11 @@ class StreamMonitor:
         self.out_of_order = 0
         self._newest_ns: int | None = None
         self._recent: deque[int] = deque()
+
+    @property
+    def newest_ns(self) -> int | None:
+        """Largest stamp so far [ns]."""
+        return self._newest_ns
 
     def note(self, stamp_ns: int) -> None:
         """Takes note of a message with this stamp [ns]."""
