@@ -126,7 +126,7 @@ def test_a_chunk_that_is_not_finite_stops_the_arm_and_latches() -> None:
     assert np.ptp(np.array(commanded.positions)[-500:], axis=0) == pytest.approx(np.zeros(7))
     run(executor, commanded, range(150, 160), {150: chunk_of(sine_chunk(150 * TICK), 150 * TICK)})
     assert executor.state is ExecutorState.FAULT  # latched
-    executor.disarm(160 * TICK)
+    executor.disarm()
     assert executor.state is ExecutorState.DISARMED
 
 
@@ -175,6 +175,55 @@ def test_silence_while_a_policy_runs_is_a_fault_and_the_end_of_a_run_is_not() ->
         assert np.ptp(np.array(commanded.positions)[-300:], axis=0) == pytest.approx(np.zeros(7))
 
 
+def test_a_stop_is_planned_once_and_ends() -> None:
+    executor, commanded = armed(RecedingHorizon())
+    run(executor, commanded, range(30), {5: chunk_of(sine_chunk(0, amplitude=0.4), 0)})
+    executor.fault("for the test")
+    sent = [executor.tick(tick * TICK) for tick in range(30, 130)]
+    assert [output is not None and output.smoothed.changed for output in sent].count(True) == 1
+    assert sent[0] is not None
+    assert sent[-1] is not None
+    assert sent[-1].smoothed.plan.end_ns == sent[0].smoothed.plan.end_ns < 100 * TICK
+
+
+def on_a_slow_machine(executor: Executor, seed: int, withdraws: bool) -> list[np.ndarray]:
+    """Four seconds in which a tick takes up to twice the lead, and a plan up to 5 ms to the controller, which joins it then."""
+    random = np.random.default_rng(seed)
+    plan = MotionPlan.at_rest(HOME, 0)
+    arriving: list[tuple[int, MotionPlan]] = []
+    positions: list[np.ndarray] = []
+    next_tick_ms = 0
+    for now_ms in range(4000):
+        while arriving and arriving[0][0] <= now_ms * MS:
+            plan = arriving.pop(0)[1]
+        positions.append(plan.state_at(now_ms * MS).position)
+        if now_ms < next_tick_ms:
+            continue
+        now_ns = now_ms * MS
+        if now_ms % 160 < 10:
+            actions = sine_chunk(now_ns, horizon=45, amplitude=0.3, hz=0.5)
+            actions[:, :7] += random.normal(scale=0.02, size=7)  # chunks that do not agree
+            executor.submit(chunk_of(actions, now_ns), now_ns)
+        output = executor.tick(now_ns)
+        assert output is not None
+        took_ms = int(random.integers(0, 80)) if random.random() < 0.3 else 1
+        sent_ns = now_ns + took_ms * MS
+        if output.smoothed.changed and (not withdraws or executor.in_time(output, sent_ns)):
+            arriving.append((sent_ns + int(random.integers(0, 5)) * MS, output.smoothed.plan))
+        next_tick_ms = (now_ms + max(took_ms, 1)) // 10 * 10 + 10
+    return positions
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_plan_that_comes_too_late_is_withdrawn_and_the_controller_never_jumps(seed: int) -> None:
+    executor, _ = armed(RecedingHorizon(5.0))
+    assert quality(on_a_slow_machine(executor, seed, withdraws=True)).violations == 0
+    assert executor.counters.plans_withdrawn > 0
+    assert executor.state is ExecutorState.RUNNING
+    executor, _ = armed(RecedingHorizon(5.0))
+    assert quality(on_a_slow_machine(executor, seed, withdraws=False)).violations > 0
+
+
 def test_arming_needs_a_standing_arm_inside_its_limits() -> None:
     executor = Executor(FR3, RecedingHorizon())
     with pytest.raises(LimitError, match="fr3_joint3 at "):
@@ -199,8 +248,10 @@ def test_shadow_decides_everything_and_sends_nothing() -> None:
 def test_disarming_in_motion_leaves_a_stop_to_send() -> None:
     executor, commanded = armed(RecedingHorizon())
     run(executor, commanded, range(30), {5: chunk_of(sine_chunk(0, amplitude=0.4), 0)})
-    output = executor.disarm(30 * TICK)
+    output = executor.stop(30 * TICK)
+    executor.disarm()
     assert output is not None
+    assert executor.tick(31 * TICK) is None
     assert output.send
     assert output.smoothed.kind == "stop"
     assert output.smoothed.plan.end_ns < 30 * TICK + 1000 * MS

@@ -30,6 +30,10 @@ class SteadyWallClock:
     def now_ns(self) -> int:
         return time.monotonic_ns() + self._offset_ns
 
+    def at_system_time(self, system_ns: int) -> int:
+        """What this clock showed at a time just passed, given as system time [ns]; never later than now."""
+        return min(system_ns - self.drift_ns(), self.now_ns())
+
     def drift_ns(self) -> int:
         """System time minus this clock [ns]: the sum of the steps and slews of the system clock since this was made."""
         return time.time_ns() - self.now_ns()

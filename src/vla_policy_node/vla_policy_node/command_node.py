@@ -32,6 +32,7 @@ from vla_ros.time import to_time
 
 _STATUS_NS = 100_000_000
 _GRIPPER_NS = 50_000_000
+_STOP_ATTEMPTS = 5
 
 
 @dataclass(frozen=True)
@@ -85,9 +86,7 @@ class CommandNode:
 
     def close(self) -> None:
         """Leaves the arm to come to rest."""
-        output = self._executor.disarm(self._host.clock.now_ns())
-        if output is not None:
-            self._send(output, self._host.clock.now_ns())
+        self._stop_and_disarm()
 
     # -- messages, services and timers: each converts, calls the executor, and sends -----------------------------------
 
@@ -118,12 +117,9 @@ class CommandNode:
         return response
 
     def _on_disarm(self, request: Disarm.Request, response: Disarm.Response) -> Disarm.Response:
-        now_ns = self._host.clock.now_ns()
-        output = self._executor.disarm(now_ns)
-        if output is not None:
-            self._send(output, now_ns)
+        self._stop_and_disarm()
         self._host.node.get_logger().info(f"disarmed: {request.reason or 'asked to'}")
-        self._publish_status(now_ns)
+        self._publish_status(self._host.clock.now_ns())
         response.accepted = True
         return response
 
@@ -142,12 +138,25 @@ class CommandNode:
 
     # -- sending -------------------------------------------------------------------------------------------------------
 
-    def _send(self, output: Output, now_ns: int) -> None:
+    def _send(self, output: Output, now_ns: int) -> bool:
+        """Sends what a tick decided; returns False where the plan would come too late, and was withdrawn."""
+        in_time = self._executor.in_time(output, self._host.clock.now_ns())
         if not output.send:
-            return
-        self._commands_sent += self._arm.send(output.smoothed.plan, output.smoothed.changed, now_ns)
+            return in_time
+        if in_time:
+            self._commands_sent += self._arm.send(output.smoothed.plan, output.smoothed.changed, now_ns)
         if output.gripper is not None and self._gripper:
             self._gripper.send(output.gripper)
+        return in_time
+
+    def _stop_and_disarm(self) -> None:
+        """Sends a stop, planned anew where the machine was too slow, and then nothing any more."""
+        for _ in range(_STOP_ATTEMPTS):
+            now_ns = self._host.clock.now_ns()
+            output = self._executor.stop(now_ns)
+            if output is None or self._send(output, now_ns):
+                break
+        self._executor.disarm()
 
     def _log_fault(self, before: ExecutorState) -> None:
         if self._executor.state is ExecutorState.FAULT and before is not ExecutorState.FAULT:
@@ -174,7 +183,7 @@ class CommandNode:
             chunks_refused=executor.counters.chunks_refused,
             commands_sent=self._commands_sent,
             command_rate_hz=self._command_rate(now_ns),
-            deadline_misses=self._ticks.missed,
+            deadline_misses=self._ticks.missed + executor.counters.plans_withdrawn,
             active_policy=ruling.policy_id if ruling else "",
             active_sequence=ruling.sequence if ruling else 0,
         )

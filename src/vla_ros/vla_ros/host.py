@@ -16,7 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol, TypeVar
 
 import rclpy
-from rclpy.action import ActionClient, ActionServer, CancelResponse, GoalResponse
+from rclpy.action import ActionServer, CancelResponse, GoalResponse
 from rclpy.callback_groups import CallbackGroup, ReentrantCallbackGroup
 from rclpy.client import Client
 from rclpy.executors import ExternalShutdownException, MultiThreadedExecutor
@@ -25,6 +25,7 @@ from rclpy.node import Node
 from rclpy.qos import QoSProfile
 
 from vla_core.ports import Clock
+from vla_ros.action_client import ActionClient
 
 T = TypeVar("T")
 MessageHandler = Callable[[Any, int], None]  # message, receive time [ns]
@@ -60,7 +61,7 @@ class DataTopic:
     def __init__(self, handle: Any, handler: MessageHandler) -> None:
         self.subscription = handle
         self.topic: str = handle.topic_name
-        self.waiting: deque[Any] = deque()
+        self.waiting: deque[tuple[Any, int]] = deque()  # with the system time at which the middleware received it [ns]
         self.delivered = 0
         self._handler = handler
 
@@ -75,13 +76,19 @@ class DataTopic:
         with subscription.handle:
             take = subscription.handle.take_message
             while (taken := take(subscription.msg_type, subscription.raw)) is not None:
-                self.waiting.append(taken[0])
+                self.waiting.append((taken[0], taken[1]["received_timestamp"]))
 
-    def deliver(self, receive_ns: int, count: int | None = None) -> None:
-        """Hands the oldest ``count`` waiting messages (all by default) to the handler."""
+    def deliver(self, receive_time: Callable[[int], int], count: int | None = None) -> None:
+        """Hands the oldest waiting messages to the handler.
+
+        Args:
+            receive_time: from the system time at which the middleware received a message to that time on the node's clock [ns].
+            count: how many; all by default.
+        """
         for _ in range(len(self.waiting) if count is None else count):
             self.delivered += 1
-            self._handler(self.waiting.popleft(), receive_ns)
+            message, received_ns = self.waiting.popleft()
+            self._handler(message, receive_time(received_ns))
 
 
 class DataPublisher:

@@ -24,9 +24,8 @@ class RealTimePacer:
         due = min((timer.due_ns or now_ns for timer in host.timers), default=now_ns + _LONGEST_WAIT_NS)
         host.wait(min(due - now_ns, _LONGEST_WAIT_NS))
         host.run_jobs()
-        now_ns = self.clock.now_ns()
         for entry in host.topics:
             entry.take()
-            entry.deliver(now_ns)
+            entry.deliver(self.clock.at_system_time)
         for timer in host.timers:
             timer.fire(self.clock.now_ns())

@@ -16,6 +16,7 @@ from vla_ros.nodes import run_node
 from vla_ros.real_time import RealTimePacer
 from vla_ros.time import to_time
 from vla_sim.ros.cameras import CameraPublishers
+from vla_sim.ros.command_queue import CommandQueue
 from vla_sim.ros.controller_topics import ControllerTopics, GripperAction, ManagerServices, TrajectoryAction
 from vla_sim.ros.parameters import CYCLE_NS, SimParameters, build_robot
 from vla_sim.ros.state_publishers import StatePublishers
@@ -38,12 +39,13 @@ class SimNode:
         self._robot, task = build_robot(parameters, embodiment, host.clock.now_ns)
         leader = host.pacer if isinstance(host.pacer, LockstepLeader) else None
         trace = Path(parameters.trace) if parameters.trace else None
-        self._world = World(host, embodiment, self._robot, task, parameters.seed, leader, trace)
+        self._commands = CommandQueue()
+        self._world = World(host, embodiment, self._robot, task, parameters.seed, leader, trace, self._commands)
         self._states = StatePublishers(host, embodiment, parameters.joint_state_rate_hz)
         self._cameras = CameraPublishers(host, embodiment, self._robot.plant)
         self._clock = host.publisher(Clock, "/clock", qos.stream(10))
         self._interfaces = [
-            ControllerTopics(host, self._robot),
+            ControllerTopics(host, self._robot, self._commands),
             ManagerServices(host, self._robot),
             TrajectoryAction(host, self._robot, embodiment.arm.name),
         ]
@@ -63,7 +65,8 @@ class SimNode:
             if image_ns == self._robot.time_ns:
                 self._cameras.publish(image_ns)
                 continue
-            self._advance(min(until_ns, image_ns))
+            self._commands.apply_due(self._robot.time_ns)
+            self._advance(min(until_ns, image_ns, self._next_command_ns(until_ns)))
         self._world.watch()
         self._clock.publish(Clock(clock=to_time(self._robot.time_ns)))
 
@@ -71,6 +74,11 @@ class SimNode:
         log = self._robot.run((until_ns - self._robot.time_ns) // CYCLE_NS)
         self._world.note(log)
         self._states.publish(log)
+
+    def _next_command_ns(self, until_ns: int) -> int:
+        """The cycle before which the next command was received, or ``until_ns`` if none waits."""
+        received_ns = self._commands.next_ns()
+        return until_ns if received_ns is None else -(-received_ns // CYCLE_NS) * CYCLE_NS
 
     def _catch_up(self, now_ns: int) -> int:
         """How far to simulate now: not more at once than keeps the topics alive, when the machine is too slow."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    pass
+    from vla.ros.operator import Operator
 
 app = typer.Typer(no_args_is_help=True)
 

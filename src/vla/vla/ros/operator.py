@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
 import rclpy
-from rclpy.action import ActionClient
 from rclpy.callback_groups import ReentrantCallbackGroup
 from rclpy.executors import MultiThreadedExecutor
 from rclpy.qos import QoSProfile
@@ -20,6 +19,7 @@ from vla_msgs.srv import Arm, Disarm, ResetWorld, RunSimulation, StartEpisode, S
 from vla_core.errors import VlaError
 from vla_ros import host as ros_host
 from vla_ros import names, qos
+from vla_ros.action_client import ActionClient
 
 T = TypeVar("T")
 
@@ -30,6 +30,17 @@ _STATUSES = {
     names.COMMAND_STATUS: CommandStatus,
     names.POLICY_STATUS: PolicyStatus,
     names.RECORDER_STATUS: RecorderStatus,
+}
+# service to its type and to the status that the same node publishes, if there is one
+_SERVICES: dict[str, tuple[type, str]] = {
+    names.RESET_WORLD: (ResetWorld, names.SIM_STATUS),
+    names.RUN_SIMULATION: (RunSimulation, names.SIM_STATUS),
+    names.EXPERT_ACT: (SetBool, ""),
+    names.ARM: (Arm, names.COMMAND_STATUS),
+    names.DISARM: (Disarm, names.COMMAND_STATUS),
+    names.START_PLAYBACK: (Trigger, ""),
+    names.START_EPISODE: (StartEpisode, names.RECORDER_STATUS),
+    names.STOP_EPISODE: (StopEpisode, names.RECORDER_STATUS),
 }
 
 
@@ -47,7 +58,6 @@ class Operator:
     def __init__(self, check: Callable[[], None] = lambda: None) -> None:
         self._check = check
         self._newest: dict[str, Any] = {}
-        self._clients: dict[str, Any] = {}
         self._changed = threading.Condition()
 
     def __enter__(self) -> Operator:
@@ -56,10 +66,16 @@ class Operator:
             ros_host.init()
         self._node = rclpy.create_node("operator")
         self._group = ReentrantCallbackGroup()
-        for topic, kind in _STATUSES.items():
-            self._node.create_subscription(kind, topic, self._keep(topic), qos.latched(), callback_group=self._group)
+        # The first answer of a service is lost if the server has not found our reader yet. Endpoints are announced in the
+        # order of their making: whose status has come, that node knows the clients, which are made before.
+        self._clients = {
+            name: self._node.create_client(kind, name, callback_group=self._group)
+            for name, (kind, _) in _SERVICES.items()
+        }
         self._run_policy = ActionClient(self._node, RunPolicy, names.RUN_POLICY, callback_group=self._group)
         self._replay = ActionClient(self._node, ReplayEpisode, names.REPLAY_EPISODE, callback_group=self._group)
+        for topic, kind in _STATUSES.items():
+            self._node.create_subscription(kind, topic, self._keep(topic), qos.latched(), callback_group=self._group)
         self._executor = MultiThreadedExecutor(2)
         self._executor.add_node(self._node)
         self._thread = threading.Thread(target=self._executor.spin, name="operator", daemon=True)
@@ -122,25 +138,25 @@ class Operator:
 
     def reset_world(self, seed: int, arm_position: Iterable[float] = ()) -> None:
         request = ResetWorld.Request(seed=seed, arm_position=[float(value) for value in arm_position])
-        self._accepted(self._call(ResetWorld, names.RESET_WORLD, request))
+        self._accepted(self._call(names.RESET_WORLD, request))
 
     def run_simulation(self, duration_s: float, until_success: bool = False) -> RunSimulation.Response:
         """Runs simulated time, in lockstep."""
         request = RunSimulation.Request(duration_s=duration_s, until_success=until_success)
-        return self._accepted(self._call(RunSimulation, names.RUN_SIMULATION, request, within_s=3600.0))
+        return self._accepted(self._call(names.RUN_SIMULATION, request, within_s=3600.0))
 
     def let_expert_act(self, act: bool = True) -> None:
-        response = self._call(SetBool, names.EXPERT_ACT, SetBool.Request(data=act))
+        response = self._call(names.EXPERT_ACT, SetBool.Request(data=act))
         if not response.success:
             raise OperatorError(f"the expert does not act: {response.message}")
 
     # -- policy and commands -------------------------------------------------------------------------------------------
 
     def arm(self, shadow: bool = False) -> None:
-        self._accepted(self._call(Arm, names.ARM, Arm.Request(shadow=shadow)))
+        self._accepted(self._call(names.ARM, Arm.Request(shadow=shadow)))
 
     def disarm(self, reason: str = "") -> None:
-        self._accepted(self._call(Disarm, names.DISARM, Disarm.Request(reason=reason)))
+        self._accepted(self._call(names.DISARM, Disarm.Request(reason=reason)))
 
     def start_policy(self, prompt: str = "", duration_s: float = 0.0) -> Any:
         """Lets the policy run; returns the goal, for :meth:`end_policy`."""
@@ -157,7 +173,7 @@ class Operator:
 
     def start_playback(self) -> None:
         """Lets a playback node begin."""
-        response = self._call(Trigger, names.START_PLAYBACK, Trigger.Request())
+        response = self._call(names.START_PLAYBACK, Trigger.Request())
         if not response.success:
             raise OperatorError(f"the playback does not start: {response.message}")
 
@@ -170,12 +186,10 @@ class Operator:
     def start_episode(self, prompt: str = "", policy_id: str = "") -> str:
         """Begins an episode and returns the file it will be; ``policy_id`` names the policy that drives, for a rollout."""
         request = StartEpisode.Request(prompt=prompt, policy_id=policy_id)
-        return str(self._accepted(self._call(StartEpisode, names.START_EPISODE, request)).path)
+        return str(self._accepted(self._call(names.START_EPISODE, request)).path)
 
     def stop_episode(self, outcome: str = "") -> StopEpisode.Response:
-        return self._accepted(
-            self._call(StopEpisode, names.STOP_EPISODE, StopEpisode.Request(outcome=outcome), within_s=120.0)
-        )
+        return self._accepted(self._call(names.STOP_EPISODE, StopEpisode.Request(outcome=outcome), within_s=120.0))
 
     # -- anything else -------------------------------------------------------------------------------------------------
 
@@ -203,10 +217,10 @@ class Operator:
 
         return self.wait_until(fulfilled, what)
 
-    def _call(self, kind: type, name: str, request: Any, within_s: float = _ANSWER_S) -> Any:
-        if name not in self._clients:
-            self._clients[name] = self._node.create_client(kind, name, callback_group=self._group)
-        client = self._clients[name]
+    def _call(self, name: str, request: Any, within_s: float = _ANSWER_S) -> Any:
+        client, status = self._clients[name], _SERVICES[name][1]
+        if status:
+            self._status(status)
         self.wait_until(client.service_is_ready, f"the service /{name}", _APPEAR_S)
         return self._answer(client.call_async(request), f"an answer of /{name}", within_s)
 

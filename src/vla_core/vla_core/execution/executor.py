@@ -27,6 +27,7 @@ from vla_core.ports import ChunkScheduler
 _MS = 1_000_000
 _FUTURE_NS = 50 * _MS  # clocks of two machines may differ by this much
 _STANDING = 0.05  # slower than this is standing still [rad/s or m/s]
+_ON_ITS_WAY = 0.25  # share of the lead that a plan may need from here to the controller
 
 
 class ExecutorState(Enum):
@@ -57,6 +58,7 @@ class Counters:
 
     chunks_accepted: int = 0
     chunks_refused: int = 0
+    plans_withdrawn: int = 0
 
 
 class Executor:
@@ -75,6 +77,7 @@ class Executor:
         self._embodiment = embodiment
         self._limits = JointLimits.of(embodiment)
         self._joints = slice(0, len(embodiment.joints))
+        self._on_its_way_ns = round(_ON_ITS_WAY * embodiment.motion.lead_ms * _MS)
         self._smoother: Smoother | None = None
         self._gripper: GripperSwitch | None = None
         self._shadow = False
@@ -120,12 +123,16 @@ class Executor:
         self._shadow = shadow
         self._enter(ExecutorState.SHADOW if shadow else ExecutorState.ARMED, "")
 
-    def disarm(self, now_ns: int) -> Output | None:
-        """Ends, with a stop to be sent if the arm moves."""
-        smoother, self._smoother = self._smoother, None
-        send = self.state not in (ExecutorState.DISARMED, ExecutorState.SHADOW)
+    def stop(self, now_ns: int) -> Output | None:
+        """A stop to be sent, as soon as the limits allow; None when disarmed."""
+        if self._smoother is None:
+            return None
+        return Output(self._smoother.stop(now_ns), None, not self._shadow)
+
+    def disarm(self) -> None:
+        """Ends. A moving arm is to be told to :meth:`stop` before; it would come to rest by the plan that it has, but later."""
+        self._smoother = None
         self._enter(ExecutorState.DISARMED, "")
-        return Output(smoother.stop(now_ns), None, send) if smoother else None
 
     def fault(self, reason: str) -> None:
         """Latches a fault; the next tick plans the stop."""
@@ -196,10 +203,24 @@ class Executor:
         if self._smoother is None:
             return None
         if self.state is ExecutorState.FAULT:
-            return Output(self._smoother.stop(now_ns), None, not self._shadow)
+            return self.stop(now_ns)
         self._watch_for_silence(now_ns)
         smoothed = self._smoother.track(self.scheduler, self._joints, now_ns)
         return Output(smoothed, self._gripper_change(now_ns), not self._shadow)
+
+    def in_time(self, output: Output, now_ns: int) -> bool:
+        """Whether the plan of an output may still be sent, asked just before; one that may not is withdrawn.
+
+        A controller that gets a plan after it has left the one before would jump. Without it the arm goes on with the plan that
+        it has, and the next tick plans from there. Only the newest output can be asked for.
+        """
+        smoothed = output.smoothed
+        if not smoothed.changed or now_ns + self._on_its_way_ns <= smoothed.splice_ns:
+            return True
+        if self._smoother is not None:
+            self._smoother.withdraw()
+        self.counters.plans_withdrawn += 1
+        return False
 
     def _watch_for_silence(self, now_ns: int) -> None:
         """Starvation is a fault while a policy runs, and the end of a run when none does."""

@@ -13,7 +13,8 @@ none does, the plan that was sent goes on: it was inside its limits to its rest 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Literal
 
 import numpy as np
 
@@ -33,6 +34,7 @@ _LOOK_AHEADS = (1, 2, 4)  # multiples of the look-ahead: a larger one makes a co
 _PLANNED = 0.95  # share of the allowed that is planned with: bounds are a little wider than what they bound
 _POSITION_MARGIN = 0.005  # references are kept this far from the position limits [rad or m]
 
+Kind = Literal["tracking", "time_optimal", "stop"]
 Tail = tuple[list[int], list[State]]
 
 
@@ -41,13 +43,14 @@ class Smoothed:
     """What a tick decided.
 
     plan: the motion from now on. changed: whether it differs from the one before. kind: how it came about, one of
-    ``tracking``, ``time_optimal``, ``stop``, ``unchanged``. use: share of the limits it uses.
+    ``tracking``, ``time_optimal``, ``stop``. use: share of the limits it uses. splice_ns: where it leaves the one before [ns].
     """
 
     plan: MotionPlan
     changed: bool
-    kind: str
+    kind: Kind
     use: LimitUse = field(repr=False)
+    splice_ns: int
 
 
 class Smoother:
@@ -70,15 +73,16 @@ class Smoother:
         self._look_ahead_ns = round(motion.look_ahead_ms * _MS)
         self._lead_ns = round(motion.lead_ms * _MS)
         self._time_optimal = TimeOptimal(limits, self._planned)
-        self._plan = MotionPlan.at_rest(np.asarray(position, dtype=np.float64), now_ns)
-        self._use = limit_use(self._plan, limits)
-        if not self._use.within(self._share):
+        plan = MotionPlan.at_rest(np.asarray(position, dtype=np.float64), now_ns)
+        self._newest = Smoothed(plan, False, "stop", limit_use(plan, limits), now_ns)
+        self._before = self._newest
+        if not self._newest.use.within(self._share):
             raise LimitError(_outside(position, limits))
 
     @property
     def plan(self) -> MotionPlan:
         """The plan that was decided last."""
-        return self._plan
+        return self._newest.plan
 
     def track(self, scheduler: ChunkScheduler, joints: slice, now_ns: int) -> Smoothed:
         """Decides the plan towards what the scheduler's chunks ask for; stops where they ask for nothing.
@@ -88,15 +92,27 @@ class Smoother:
             joints: which of the action's dimensions are the joints.
             now_ns: the time of this tick [ns].
         """
+        self._before = self._newest
+        self._newest = self._next(scheduler, joints, now_ns)
+        return self._newest
+
+    def withdraw(self) -> None:
+        """Takes the plan that was decided last back: it was not sent. May be called once for each decision."""
+        self._newest = self._before
+
+    def _next(self, scheduler: ChunkScheduler, joints: slice, now_ns: int) -> Smoothed:
         splice_ns = now_ns + self._lead_ns
-        start = self._plan.state_at(splice_ns)
+        current = self._newest
+        if current.kind == "stop" and scheduler.reference_at(splice_ns + self._look_ahead_ns) is None:
+            # a stop is planned once: planned anew at every tick from where it has come to, it would never end
+            return replace(current, changed=False)
+        start = current.plan.state_at(splice_ns)
         for kind, tail in self._candidates(scheduler, joints, splice_ns, start):
-            plan = self._plan.spliced(splice_ns, *tail, keep_from_ns=now_ns)
+            plan = current.plan.spliced(splice_ns, *tail, keep_from_ns=now_ns)
             use = limit_use(plan, self._limits)
             if use.within(self._share):
-                self._plan, self._use = plan, use
-                return Smoothed(plan, True, kind, use)
-        return Smoothed(self._plan, False, "unchanged", self._use)
+                return Smoothed(plan, True, kind, use, splice_ns)
+        return replace(current, changed=False)
 
     def stop(self, now_ns: int) -> Smoothed:
         """Decides to come to rest as soon as the limits allow."""
@@ -104,7 +120,7 @@ class Smoother:
 
     def _candidates(
         self, scheduler: ChunkScheduler, joints: slice, splice_ns: int, start: State
-    ) -> Iterator[tuple[str, Tail]]:
+    ) -> Iterator[tuple[Kind, Tail]]:
         for multiple in _LOOK_AHEADS:
             reach_ns = splice_ns + multiple * self._look_ahead_ns
             reference = scheduler.reference_at(reach_ns)

@@ -85,6 +85,10 @@ class RemoteRecorder:
         """The answer of a service, or a Reply that says why there is none."""
         if not client.wait_for_service(_ANSWER_S):
             return Reply(False, f"expected a recorder_node to offer {client.srv_name}, found none")
+        # a recorder whose status has come has found the clients, which were made before it was asked for: it can answer
+        with self._arrived:
+            if not self._arrived.wait_for(lambda: self._newest is not None, _ANSWER_S):
+                return Reply(False, f"expected a status of the recorder_node that offers {client.srv_name}, found none")
         answered = threading.Event()
         asked = time.monotonic()
         future = client.call_async(request)

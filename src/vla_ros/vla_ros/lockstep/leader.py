@@ -143,7 +143,7 @@ class LockstepLeader:
         while any(entry.taken < count for entry, count in counted) and not host.stopped:
             self._take(host)
         for entry, count in counted:
-            entry.deliver(self.clock.now_ns(), (count or entry.taken) - entry.delivered)
+            entry.deliver(self._now, (count or entry.taken) - entry.delivered)
         self._sequence += 1
 
     def _publish_tick(self) -> None:
@@ -178,7 +178,11 @@ class LockstepLeader:
         for entry in host.topics:
             entry.take()
         for entry in self._control:
-            entry.deliver(self.clock.now_ns())
+            entry.deliver(self._now)
+
+    def _now(self, received_ns: int) -> int:
+        """Simulated time stands still while messages are on their way."""
+        return self.clock.now_ns()
 
     def _end_span(self, error: str) -> None:
         span, self._span = self._span, None

@@ -43,11 +43,15 @@ class LockstepParticipant:
         for entry in host.topics:
             entry.take()
         for entry in self._control:
-            entry.deliver(self.clock.now_ns())
+            entry.deliver(self._now)
         if not self._matched:
             self._match()
         if self._matched and self._tick is not None:
             self._try_to_work(host, self._tick)
+
+    def _now(self, received_ns: int) -> int:
+        """Simulated time stands still while messages are on their way."""
+        return self.clock.now_ns()
 
     def _match(self) -> None:
         if self._total is not None and not roster.unmatched(self._total, self._data, self._publishers):
@@ -66,7 +70,7 @@ class LockstepParticipant:
         now_ns = to_ns(tick.time)
         self.clock.set_ns(now_ns)
         for entry, count in due:
-            entry.deliver(now_ns, count - entry.delivered)
+            entry.deliver(self._now, count - entry.delivered)
         for timer in host.timers:
             timer.fire(now_ns)
         while host.pending_calls and not host.stopped:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from action_msgs.msg import GoalStatus
+from numpy.typing import NDArray
 from rclpy.action import GoalResponse
 from std_msgs.msg import Float64MultiArray
 from trajectory_msgs.msg import JointTrajectory as JointTrajectoryMessage
@@ -33,17 +34,25 @@ from vla_sim.controllers.messages import (
 )
 from vla_sim.controllers.plugins import Controller
 from vla_sim.robot import SimulatedRobot
+from vla_sim.ros.command_queue import CommandQueue
 
 _POLL_S = 0.01
 _COMMANDS = qos.stream(10)
 
 
 class ControllerTopics:
-    """Hands messages to the controllers: ``<controller>/joint_trajectory`` and ``<controller>/commands``."""
+    """Hands messages to the controllers: ``<controller>/joint_trajectory`` and ``<controller>/commands``.
 
-    def __init__(self, host: NodeHost, robot: SimulatedRobot) -> None:
+    Args:
+        host: of the simulator's node.
+        robot: has the controllers.
+        commands: where the messages wait until it is their time.
+    """
+
+    def __init__(self, host: NodeHost, robot: SimulatedRobot, commands: CommandQueue) -> None:
         self._host = host
         self._robot = robot
+        self._commands = commands
         for name, kind in robot.manager.file.types.items():
             if kind == JointTrajectoryController.type:
                 host.subscribe(
@@ -53,9 +62,8 @@ class ControllerTopics:
                 host.subscribe(Float64MultiArray, f"/{name}/commands", self._command_handler(name), _COMMANDS)
 
     def _trajectory_handler(self, name: str) -> Any:
-        def handle(message: JointTrajectoryMessage, receive_ns: int) -> None:
+        def apply(trajectory: JointTrajectory) -> None:
             controller = self._configured(name)
-            trajectory = trajectory_from(message)
             if 0 < trajectory.stamp_ns <= self._robot.reset_ns:
                 return  # it was on its way when the world was reset, and continues a motion that never was
             if isinstance(controller, JointTrajectoryController):
@@ -63,13 +71,21 @@ class ControllerTopics:
                 if refused is not None:
                     self._host.node.get_logger().error(f"{name}: {refused.message}", throttle_duration_sec=1.0)
 
+        def handle(message: JointTrajectoryMessage, receive_ns: int) -> None:
+            trajectory = trajectory_from(message)
+            self._commands.put(receive_ns, lambda: apply(trajectory))
+
         return handle
 
     def _command_handler(self, name: str) -> Any:
-        def handle(message: Float64MultiArray, receive_ns: int) -> None:
+        def apply(command: NDArray[np.float64]) -> None:
             controller = self._configured(name)
             if isinstance(controller, ForwardCommandController):
-                controller.submit(np.array(message.data, dtype=np.float64))
+                controller.submit(command)
+
+        def handle(message: Float64MultiArray, receive_ns: int) -> None:
+            command = np.array(message.data, dtype=np.float64)
+            self._commands.put(receive_ns, lambda: apply(command))
 
         return handle
 

@@ -21,6 +21,7 @@ from vla_ros.lockstep.leader import Span
 from vla_ros.time import to_time
 from vla_sim.plant import Pose
 from vla_sim.robot import CycleLog, SimulatedRobot
+from vla_sim.ros.command_queue import CommandQueue
 from vla_sim.tasks import Task
 
 _PERIOD_S = 1e-3
@@ -34,6 +35,7 @@ class World:
         robot: in the world of ``seed``.
         leader: the pacer, in lockstep; None in real time, where time always runs.
         trace: folder for what was commanded; None: nothing is kept.
+        commands: what waits to be applied; a reset empties it.
     """
 
     def __init__(
@@ -45,6 +47,7 @@ class World:
         seed: int,
         leader: LockstepLeader | None,
         trace: Path | None,
+        commands: CommandQueue,
     ) -> None:
         self.success = False
         self._host = host
@@ -54,6 +57,7 @@ class World:
         self._task = task
         self._leader = leader
         self._trace = trace
+        self._commands = commands
         self._resets = 0
         self._begin(seed)
         self._objects = host.publisher(ObjectPoses, names.OBJECT_POSES, qos.stream(10))
@@ -124,6 +128,7 @@ class World:
                 return response
             world = dataclasses.replace(world, arm_position=arm)
         self._write_trace()
+        self._commands.clear()
         self._robot.reset(world)
         self._resets += 1
         self._begin(request.seed)
