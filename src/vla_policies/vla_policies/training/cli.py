@@ -8,7 +8,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from types import FrameType
 from typing import Annotated
@@ -22,7 +22,7 @@ from vla_policies.training.config import TrainConfig, load_preset
 from vla_policies.training.loop import TrainResult, train
 from vla_policies.training.progress_bar import progress_bar
 
-PRESETS = Path(__file__).parents[4] / "config" / "policies"
+PRESETS = Path(__file__).parents[4] / "config" / "policies"  # of the checkout
 
 _FAILED, _WRONG_USAGE, _INTERRUPTED = 1, 2, 130
 
@@ -30,11 +30,27 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 _console = Console(stderr=True)
 
 
-def main(argv: list[str] | None = None) -> int:
-    """Runs the command. Returns the exit code: 0 trained, 1 failed, 2 wrong usage, 130 stopped before the last step."""
+@dataclass(frozen=True)
+class _Call:
+    """What the command is called with, besides its options."""
+
+    command_line: str
+    presets: Path
+
+
+def main(argv: list[str] | None = None, presets: Path = PRESETS) -> int:
+    """Runs the command.
+
+    Args:
+        argv: its arguments; those of the process if None.
+        presets: folder of the presets that ``--policy`` can name.
+
+    Returns:
+        The exit code: 0 trained, 1 failed, 2 wrong usage, 130 stopped before the last step.
+    """
     arguments = sys.argv[1:] if argv is None else argv
     try:
-        app(args=arguments, prog_name="vla train", obj=shlex.join(["vla", "train", *arguments]))
+        app(args=arguments, prog_name="vla train", obj=_Call(shlex.join(["vla", "train", *arguments]), presets))
     except SystemExit as exit_:
         return int(exit_.code or 0)
     return 0
@@ -59,7 +75,8 @@ def command(
     Ctrl-C finishes the step, writes the checkpoint and ends; --resume goes on from there.
     """
     try:
-        preset = _preset(policy)
+        call = context.ensure_object(_Call)
+        preset = _preset(policy, call.presets)
         chosen = preset.optimisation
         optimisation = replace(
             chosen,
@@ -69,7 +86,7 @@ def command(
         )
         config = replace(preset, optimisation=optimisation)
         paths = usable_episodes(episodes, failures, limit)
-        result = _train(config, paths, out, resume, command_line=context.obj or "")
+        result = _train(config, paths, out, resume, command_line=call.command_line)
     except VlaError as error:
         _console.print(f"[bold red]error:[/] {error}", soft_wrap=True, highlight=False)
         raise typer.Exit(_WRONG_USAGE if isinstance(error, ConfigError) else _FAILED) from None
@@ -96,14 +113,14 @@ def usable_episodes(folder: Path, with_failures: bool = False, limit: int | None
     return usable
 
 
-def _preset(name: str) -> TrainConfig:
+def _preset(name: str, presets: Path) -> TrainConfig:
     path = Path(name)
     if path.suffix in (".yaml", ".yml"):
         return load_preset(path)
-    known = sorted(preset.stem for preset in PRESETS.glob("*.yaml"))
+    known = sorted(preset.stem for preset in presets.glob("*.yaml"))
     if name not in known:
         raise ConfigError(f"--policy: expected {choice(known)} or a YAML file, found '{name}'")
-    return load_preset(PRESETS / f"{name}.yaml")
+    return load_preset(presets / f"{name}.yaml")
 
 
 def _train(config: TrainConfig, paths: list[Path], out: Path, resume: bool, command_line: str) -> TrainResult:
