@@ -15,6 +15,7 @@ from vla_ros.lockstep import LockstepLeader
 from vla_ros.nodes import run_node
 from vla_ros.real_time import RealTimePacer
 from vla_ros.time import to_time
+from vla_sim.controllers.joint_trajectory import JointTrajectoryController
 from vla_sim.ros.cameras import CameraPublishers
 from vla_sim.ros.command_queue import CommandQueue
 from vla_sim.ros.controller_topics import ControllerTopics, GripperAction, ManagerServices, TrajectoryAction
@@ -47,7 +48,11 @@ class SimNode:
         self._interfaces = [
             ControllerTopics(host, self._robot, self._commands),
             ManagerServices(host, self._robot),
-            TrajectoryAction(host, self._robot, embodiment.arm.name),
+            *(
+                TrajectoryAction(host, self._robot, name)
+                for name, kind in self._robot.manager.file.types.items()
+                if kind == JointTrajectoryController.type
+            ),
         ]
         if embodiment.gripper is not None:
             self._interfaces.append(GripperAction(host, self._robot, embodiment.gripper))

@@ -103,7 +103,7 @@ class TrajectoryAction:
         self._host = host
         self._robot = robot
         self._name = controller
-        self._accepted: TrajectoryGoal | None = None
+        self._accepted: list[TrajectoryGoal] = []
         self._server = host.action_server(
             FollowJointTrajectory, f"/{controller}/follow_joint_trajectory", self._execute, self._accept
         )
@@ -113,13 +113,16 @@ class TrajectoryAction:
         if isinstance(goal, Rejection):
             self._host.node.get_logger().error(f"{self._name}: {goal.message}")
             return GoalResponse.REJECT
-        self._accepted = goal
+        self._accepted.append(goal)
         return GoalResponse.ACCEPT
 
     def _send(self, request: FollowJointTrajectory.Goal) -> TrajectoryGoal | Rejection:
-        controller = self._robot.manager.controller(self._name)
+        try:
+            controller = self._robot.manager.controller(self._name)
+        except ConfigError as error:
+            return Rejection("not_configured", str(error))
         if not isinstance(controller, JointTrajectoryController):
-            raise ConfigError(f"'{self._name}': expected a joint trajectory controller, found {controller.type}")
+            return Rejection("other_type", f"expected a joint trajectory controller, found {controller.type}")
         goal = FollowJointTrajectoryGoal(
             trajectory_from(request.trajectory),
             _tolerances(request.path_tolerance),
@@ -129,9 +132,7 @@ class TrajectoryAction:
         return controller.send_goal(goal, self._robot.time_ns)
 
     def _execute(self, handle: Any) -> FollowJointTrajectory.Result:
-        goal = self._accepted
-        if goal is None:
-            raise RuntimeError("a goal was executed that was not accepted")
+        goal = self._accepted.pop(0)
         while goal.status.value == GoalStatus.STATUS_EXECUTING and not self._host.stopped:
             if handle.is_cancel_requested:
                 self._host.in_loop(lambda: self._cancel(goal))

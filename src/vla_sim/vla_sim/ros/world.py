@@ -19,6 +19,7 @@ from vla_ros.host import NodeHost
 from vla_ros.lockstep import LockstepError, LockstepLeader
 from vla_ros.lockstep.leader import Span
 from vla_ros.time import to_time
+from vla_sim.errors import SimulationError
 from vla_sim.plant import Pose
 from vla_sim.robot import CycleLog, SimulatedRobot
 from vla_sim.ros.command_queue import CommandQueue
@@ -36,6 +37,9 @@ class World:
         leader: the pacer, in lockstep; None in real time, where time always runs.
         trace: folder for what was commanded; None: nothing is kept.
         commands: what waits to be applied; a reset empties it.
+
+    Raises:
+        SimulationError: the folder cannot be made.
     """
 
     def __init__(
@@ -56,7 +60,7 @@ class World:
         self._robot = robot
         self._task = task
         self._leader = leader
-        self._trace = trace
+        self._trace = _made(trace) if trace else None
         self._commands = commands
         self._resets = 0
         self._begin(seed)
@@ -169,7 +173,6 @@ class World:
     def _write_trace(self) -> None:
         if self._trace is None or not self._logs:
             return
-        self._trace.mkdir(parents=True, exist_ok=True)
         np.savez_compressed(
             self._trace / f"world_{self._resets:04d}_seed_{self._seed}.npz",
             joint_names=np.array(self._embodiment.joint_names),
@@ -178,6 +181,17 @@ class World:
             position=np.concatenate([log.position for log in self._logs]),
         )
         self._logs = []
+
+
+def _made(folder: Path) -> Path:
+    """Makes a folder now, so that it is known before anything runs whether it can be written to."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SimulationError(
+            f"trace: expected a folder that can be made, found {folder} ({error.strerror})"
+        ) from error
+    return folder
 
 
 def _pose_message(pose: Pose) -> PoseMessage:
