@@ -65,3 +65,18 @@ def shipped_policy(task: str) -> Path:
     if not path.is_dir():
         raise ConfigError(f"expected a shipped policy for '{task}' at {path}, found none; name one with --policy")
     return path
+
+
+def named_policy(name: str, task: str) -> str:
+    """A policy as a command is given it: a checkpoint folder, ``fake``, or nothing for the one that is shipped for a task.
+
+    Raises:
+        ConfigError: there is no such folder.
+    """
+    from vla_policy_node.fake import FAKE
+
+    if not name:
+        return str(shipped_policy(task))
+    if name != FAKE and not Path(name).is_dir():
+        raise ConfigError(f"policy: expected a checkpoint folder or '{FAKE}', found no folder {name}")
+    return name

@@ -25,9 +25,9 @@ def demo(
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the figures there too.")] = None,
     video: Annotated[bool, typer.Option(help="Make a video.")] = True,
 ) -> None:
-    from vla.paths import shipped_policy
+    from vla.paths import named_policy
 
-    checkpoint = policy or str(shipped_policy(task))
+    checkpoint = named_policy(policy, task)
     from vla.demo import Demo, run_demo
     from vla.demo_screen import DemoScreen
     from vla.outputs import write_json

@@ -16,7 +16,7 @@ app = typer.Typer()
 
 @app.command()
 def eval(
-    policy: Annotated[str, typer.Option(help="Checkpoint folder; the shipped one by default.")] = "",
+    policy: Annotated[str, typer.Option(help="Checkpoint folder; the shipped one by default. fake: a slow wave.")] = "",
     task: Annotated[str, typer.Option(help="Name in config/tasks, or a file.")] = "pick_place",
     episodes: Annotated[int, typer.Option(min=1, help="Number of worlds.")] = 100,
     seed: Annotated[int, typer.Option(min=0, help="Which worlds.")] = 0,
@@ -28,17 +28,11 @@ def eval(
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the figures here.")] = None,
     trace: Annotated[str, typer.Option(help="Folder for what was commanded at 1 kHz, a file per episode.")] = "",
 ) -> None:
-    from vla.evaluation import EpisodeResult
     from vla.graph import Bringup
-    from vla.outputs import write_json
-    from vla.paths import named_config, shipped_policy
-    from vla.ros.closed_loop import evaluate
-    from vla.screens import EpisodeScreen, print_figures
-    from vla.seeds import evaluation_seeds
-    from vla.session import session
+    from vla.paths import named_config, named_policy
     from vla_core import config
 
-    checkpoint = policy or str(shipped_policy(task))
+    checkpoint = named_policy(policy, task)
     arguments = config.from_mapping(
         Bringup,
         {
@@ -54,6 +48,13 @@ def eval(
         "eval",
     )
     prompt = str(config.read_yaml(named_config("tasks", task)).get("prompt", ""))
+    from vla.evaluation import EpisodeResult
+    from vla.outputs import write_json
+    from vla.ros.closed_loop import evaluate
+    from vla.screens import EpisodeScreen, print_figures
+    from vla.seeds import evaluation_seeds
+    from vla.session import session
+
     with session(arguments) as running, EpisodeScreen(episodes, f"{task}, {Path(checkpoint).name}") as screen:
 
         def show(result: EpisodeResult) -> None:
