@@ -1,14 +1,28 @@
-"""Nodes inside of the test's process, and waiting for conditions."""
+"""Nodes inside of the test's process, calls to nodes elsewhere, and waiting for conditions."""
 
 from __future__ import annotations
 
+import dataclasses
+import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
-from vla.supervisor import ros_arguments
+import yaml
+from rclpy.qos import QoSProfile
+
+from vla.graph import Graph, Value
+from vla.ros.operator import Operator
+from vla.supervisor import Supervisor, ros_arguments
+from vla_core import config
+from vla_ros import qos
+from vla_ros.host import NodeHost
 from vla_ros.nodes import make_host
+
+EMBODIMENTS = Path(__file__).parents[1] / "config" / "embodiments"
 
 
 class Nodes:
@@ -43,6 +57,54 @@ class Nodes:
         self._running.clear()
 
 
+class Collector:
+    """An application that keeps the messages of some topics, and calls services. In lockstep it takes part and misses none.
+
+    Args:
+        host: of the node.
+        topics: to listen to, with their types.
+        services: to call, with their types.
+        status: topic that the servers' node latches. Whose status has come, that node knows the clients, which are made
+            before: the first answer of a service that does not would be lost.
+    """
+
+    def __init__(
+        self,
+        host: NodeHost,
+        topics: Mapping[str, type] | None = None,
+        services: Mapping[str, type] | None = None,
+        status: tuple[str, type] | None = None,
+    ) -> None:
+        self.host = host
+        self._clients = {name: host.client(kind, name) for name, kind in (services or {}).items()}
+        self.messages: dict[str, list[Any]] = {}
+        for topic, kind in (topics or {}).items():
+            self.listen(topic, kind, qos.stream(5_000))
+        self._servers_known = status is None
+        if status is not None:
+            host.subscribe(status[1], status[0], self._on_status, qos.latched())
+
+    def listen(self, topic: str, kind: type, profile: QoSProfile) -> list[Any]:
+        """Keeps the messages of a topic in a list. Only before the host runs."""
+        kept = self.messages[topic] = []
+        self.host.subscribe(kind, topic, lambda message, receive_ns: kept.append(message), profile)
+        return kept
+
+    def call(self, name: str, request: Any) -> Any:
+        """The answer of a service."""
+        client = self._clients[name]
+        eventually(lambda: self._servers_known and client.service_is_ready(), 60.0)
+        future = client.call_async(request)
+        eventually(future.done, 60.0)
+        return future.result()
+
+    def close(self) -> None:
+        return
+
+    def _on_status(self, message: Any, receive_ns: int) -> None:
+        self._servers_known = True
+
+
 def eventually(condition: Callable[[], Any], within_s: float = 20.0) -> Any:
     """Waits until a condition is true and returns its value."""
     deadline = time.monotonic() + within_s
@@ -50,3 +112,35 @@ def eventually(condition: Callable[[], Any], within_s: float = 20.0) -> Any:
         assert time.monotonic() < deadline, "the condition did not come true in time"
         time.sleep(0.01)
     return value
+
+
+@contextmanager
+def running(graph: Graph, *elsewhere: str) -> Iterator[Operator]:
+    """A graph in processes, except for those that the test runs itself, and an operator."""
+    processes = [process for process in graph.processes if process.name not in elsewhere]
+    with Supervisor(processes, os.environ) as supervisor, Operator(supervisor.check) as operator:
+        yield operator
+
+
+def with_parameters(graph: Graph, name: str, **changes: Value) -> Graph:
+    """The graph in which one process gets other parameters."""
+    processes = [
+        dataclasses.replace(process, parameters={**process.parameters, **changes}) if process.name == name else process
+        for process in graph.processes
+    ]
+    assert processes != list(graph.processes), f"no process is called {name}"
+    return dataclasses.replace(graph, processes=tuple(processes))
+
+
+def written(path: Path, **changes: object) -> Path:
+    """fr3_sim with changes, as a file of its own."""
+    data = config.merge(config.read_yaml(EMBODIMENTS / "fr3_sim.yaml"), changes)
+    path.write_text(yaml.safe_dump(data))
+    return path
+
+
+def renamed(path: Path) -> Path:
+    """fr3_sim whose last joint has another robot's name, everywhere."""
+    text = yaml.safe_dump(config.read_yaml(EMBODIMENTS / "fr3_sim.yaml")).replace("fr3_joint7", "panda_joint7")
+    path.write_text(text)
+    return path

@@ -2,55 +2,23 @@
 
 from __future__ import annotations
 
-import dataclasses
-import os
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
 import pytest
-import yaml
-from support import Nodes
+from support import Nodes, renamed, running, with_parameters, written
 from vla_msgs.msg import CommandStatus
 
-from vla.graph import Bringup, Graph, bringup_graph
-from vla.ros.operator import Operator, OperatorError
-from vla.supervisor import ProcessDied, Supervisor
-from vla_core import config
+from vla.graph import Bringup, bringup_graph
+from vla.ros.operator import OperatorError
+from vla.supervisor import ProcessDied
 from vla_core.action_chunk import ActionChunk
 from vla_core.observation import Observation
 from vla_policy_node.fake import FakePolicy
 from vla_policy_node.policy_node import PolicyNode
 
-EMBODIMENTS = Path(__file__).parents[1] / "config" / "embodiments"
 pytestmark = pytest.mark.ros
-
-
-@contextmanager
-def running(graph: Graph, *elsewhere: str) -> Iterator[Operator]:
-    """A graph in processes, except for those that the test runs itself, and an operator."""
-    processes = [process for process in graph.processes if process.name not in elsewhere]
-    with Supervisor(processes, os.environ) as supervisor, Operator(supervisor.check) as operator:
-        yield operator
-
-
-def written(path: Path, **changes: object) -> Path:
-    """fr3_sim with changes, as a file of its own."""
-    data = config.merge(config.read_yaml(EMBODIMENTS / "fr3_sim.yaml"), changes)
-    path.write_text(yaml.safe_dump(data))
-    return path
-
-
-def with_embodiment(graph: Graph, name: str, path: Path) -> Graph:
-    """The graph in which one process gets another embodiment than the simulator."""
-    processes = [
-        dataclasses.replace(process, parameters={**process.parameters, "embodiment": str(path)})
-        if process.name == name
-        else process
-        for process in graph.processes
-    ]
-    return Graph(tuple(processes))
 
 
 class TurnsNan(FakePolicy):
@@ -91,7 +59,7 @@ def test_a_camera_that_never_publishes_is_named(tmp_path: Path) -> None:
     blind = written(tmp_path / "blind.yaml", cameras={"wrist": {"topic": "/nobody/image_raw"}})
     graph = bringup_graph(Bringup(policy="fake", record=True, lockstep=True, episodes=str(tmp_path / "episodes")))
     for name in ("recorder_node", "policy_node"):
-        graph = with_embodiment(graph, name, blind)
+        graph = with_parameters(graph, name, embodiment=str(blind))
     with running(graph) as operator:
         operator.reset_world(1)
         operator.run_simulation(0.3)
@@ -111,18 +79,11 @@ def test_a_camera_that_never_publishes_is_named(tmp_path: Path) -> None:
     assert not list((tmp_path / "episodes").glob("*"))
 
 
-def renamed(path: Path) -> Path:
-    """fr3_sim whose last joint has another robot's name, everywhere."""
-    text = yaml.safe_dump(config.read_yaml(EMBODIMENTS / "fr3_sim.yaml")).replace("fr3_joint7", "panda_joint7")
-    path.write_text(text)
-    return path
-
-
 def test_joints_that_the_robot_does_not_have_are_named(tmp_path: Path) -> None:
     wrong = renamed(tmp_path / "panda.yaml")
     graph = bringup_graph(Bringup(policy="fake", record=True, lockstep=True, episodes=str(tmp_path / "episodes")))
     for name in ("recorder_node", "policy_node", "command_node"):
-        graph = with_embodiment(graph, name, wrong)
+        graph = with_parameters(graph, name, embodiment=str(wrong))
     with running(graph) as operator:
         operator.run_simulation(0.3)
         with pytest.raises(OperatorError, match="missing: panda_joint7"):
