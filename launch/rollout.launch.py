@@ -4,4 +4,4 @@ from vla.ros_launch import launch_description
 
 
 def generate_launch_description():
-    return launch_description()
+    return launch_description(required=["policy"])

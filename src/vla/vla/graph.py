@@ -67,6 +67,7 @@ class Bringup:
     embodiment: str = field(
         default="", metadata={"doc": "name in config/embodiments, or a file; empty: fr3, or fr3_sim for sim and mock"}
     )
+    robot_ip: str = field(default="", metadata={"doc": "address of the robot; needed for robot:=real"})
     policy: str = field(
         default="", metadata={"doc": "checkpoint folder to run; empty: no policy; fake: a slow wave of one joint"}
     )
@@ -130,7 +131,7 @@ def bringup_graph(arguments: Bringup) -> Graph:
             raise ConfigError(
                 "lockstep, expert and playback need a simulation; expected robot:=sim or robot:=mock, found robot:=real"
             )
-        return Graph(tuple(nodes), *_real_robot(embodiment))
+        return Graph(tuple(nodes), *_real_robot(embodiment, arguments.robot_ip))
     participants = [node.name for node in nodes]
     return Graph((_simulator(arguments, embodiment, participants), *nodes))
 
@@ -199,13 +200,15 @@ def _simulator(arguments: Bringup, embodiment: Embodiment, participants: list[st
     return Process("sim_node", "vla_sim", "sim_node", parameters)
 
 
-def _real_robot(embodiment: Embodiment) -> tuple[tuple[IncludedLaunch, ...], tuple[Spawner, ...]]:
+def _real_robot(embodiment: Embodiment, robot_ip: str) -> tuple[tuple[IncludedLaunch, ...], tuple[Spawner, ...]]:
     if embodiment.real is None:
         raise ConfigError(
             f"embodiment '{embodiment.name}': real: missing; expected the launch file of the robot's driver"
         )
+    if not robot_ip:
+        raise ConfigError("robot:=real: expected robot_ip:=<the robot's address>, found none")
     controllers = str(_controllers_file(embodiment))
-    given = {**embodiment.real.arguments, "controllers_yaml": controllers}
+    given = {**embodiment.real.arguments, "robot_ip": robot_ip, "controllers_yaml": controllers}
     include = IncludedLaunch(embodiment.real.package, embodiment.real.launch_file, given)
     return (include,), (Spawner(embodiment.arm.name, controllers),)
 
