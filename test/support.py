@@ -90,12 +90,12 @@ class Collector:
         self.host.subscribe(kind, topic, lambda message, receive_ns: kept.append(message), profile)
         return kept
 
-    def call(self, name: str, request: Any) -> Any:
+    def call(self, name: str, request: Any, within_s: float = 60.0) -> Any:
         """The answer of a service."""
         client = self._clients[name]
         eventually(lambda: self._servers_known and client.service_is_ready(), 60.0)
         future = client.call_async(request)
-        eventually(future.done, 60.0)
+        eventually(future.done, within_s)
         return future.result()
 
     def close(self) -> None:

@@ -104,6 +104,7 @@ class PolicyRunner:
         complete = [step for step in steps if len(step.samples) == self._streams_expected]
         if complete:
             self._fresh_ns = complete[-1].stamp_ns
+            self.message = ""  # well again, if it was stale
         if now_ns - self._fresh_ns > self._max_age_ns:
             self._stale(steps, now_ns)
             return None
