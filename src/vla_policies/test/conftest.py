@@ -51,8 +51,11 @@ def _weights(description: dict[str, Any]) -> dict[str, Tensor]:
     arrays = {
         key: _fill(seed, key, *entry) for key, entry in description["weights"].items() if entry[1] in ("normal", "abs")
     }
-    total = sum(array.sum(dtype=np.float64) for array in arrays.values())
-    np.testing.assert_allclose(total, description["weights_check"]["sum"], rtol=1e-9)
+    sums = [array.astype(np.float64) for array in arrays.values()]
+    check = description["weights_check"]
+    assert (len(arrays), sum(array.size for array in sums)) == (check["arrays"], check["elements"])
+    np.testing.assert_allclose(sum(array.sum() for array in sums), check["sum"], rtol=1e-9)
+    np.testing.assert_allclose(sum(np.abs(array).sum() for array in sums), check["abs_sum"], rtol=1e-9)
     return {key: torch.from_numpy(array) for key, array in arrays.items()}
 
 
@@ -181,6 +184,11 @@ def observation_at_home(embodiment: Embodiment, stamp_ns: int = 5_000_000_000) -
 @pytest.fixture
 def checkpoint(embodiment: Embodiment) -> Checkpoint:
     return small_checkpoint(embodiment)
+
+
+@pytest.fixture(scope="session")
+def make_checkpoint() -> Callable[..., Checkpoint]:
+    return small_checkpoint
 
 
 @pytest.fixture

@@ -1,7 +1,16 @@
-"""ACT gives the numbers of tonyzhaozh/act and of LeRobot, in the middle and at the end."""
+"""ACT gives the numbers of tonyzhaozh/act and of LeRobot, in the middle and at the end.
+
+Beside the golden vectors there are further variants of the network in ``data/act_variants``: the outputs of both references for
+other sizes and settings, where inputs and weights are made from their names as those of the golden vectors are.
+"""
 
 from __future__ import annotations
 
+import json
+import zlib
+from pathlib import Path
+
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -135,3 +144,109 @@ def test_lerobot_weights_give_the_same_actions(inputs, act_golden) -> None:
     network = network_for(act_golden.description["config"], pad_head=False)
     network.load_state_dict(from_layout(weights, "lerobot"), strict=True)
     close(network.predict(inputs), act_golden.arrays["out.action"])
+
+
+# ---------------------------------------------------------------- other sizes and settings
+
+DATA = Path(__file__).parent / "data"
+VARIANTS = json.loads((DATA / "act_variants.json").read_text())["variants"]
+SETTINGS = [
+    "hidden_dim",
+    "feedforward_dim",
+    "heads",
+    "encoder_layers",
+    "style_encoder_layers",
+    "latent_dim",
+    "activation",
+    "pre_norm",
+    "use_cvae",
+]
+
+
+def standard_normal(seed: int, name: str, shape: tuple[int, ...]) -> np.ndarray:
+    return np.random.default_rng([seed, zlib.crc32(name.encode())]).standard_normal(shape)
+
+
+def weight(seed: int, name: str, shape: tuple[int, ...]) -> Tensor:
+    values = standard_normal(seed, name, shape)
+    if name.endswith("running_var"):
+        values = 1 + 0.1 * np.abs(values)
+    elif len(shape) > 1:
+        values = values / np.sqrt(np.prod(shape[1:]))
+    else:
+        values = 0.1 * values + (1 if name.endswith("weight") else 0)
+    return torch.from_numpy(values.astype(np.float32))
+
+
+def variant_network(config: dict) -> ActNetwork:
+    """With weights that have the names which the reference's have."""
+    original = config["layout"] == "original"
+    settings = {key: config[key] for key in SETTINGS}
+    settings |= {"decoder_layers": 1 if original else config["decoder_layers"], "pad_head": original}
+    settings |= {"l1_denominator": "all" if original else "valid"}
+    shape = NetworkShape(config["cameras"], config["state_dim"], config["action_dim"], config["chunk_size"])
+    network = ActNetwork(ActConfig(**settings), shape).eval()
+    weights = {
+        name: weight(config["seed"], name, tuple(tensor.shape))
+        for name, tensor in to_layout(network.state_dict(), config["layout"]).items()
+        if not name.endswith(("pos_table", "pos_enc")) and not (original and is_dead(name))
+    }
+    assert len(weights) == config["weights"]["count"]
+    total = sum(tensor.double().sum().item() for tensor in weights.values())
+    assert total == pytest.approx(config["weights"]["sum"], rel=1e-9)
+    network.load_state_dict(from_layout(weights, config["layout"]), strict=True)
+    return network
+
+
+def is_dead(name: str) -> bool:
+    return ".decoder.layers." in name and ".decoder.layers.0." not in name
+
+
+def variant_inputs(config: dict) -> tuple[NetworkInputs, NetworkTargets, Tensor]:
+    seed, batch, horizon = config["seed"], config["batch"], config["chunk_size"]
+    rng = np.random.default_rng([seed, zlib.crc32(b"in.image")])
+    image = rng.integers(0, 256, (batch, config["cameras"], 3, *config["image_hw"]), dtype=np.uint8)
+    state, actions, eps = (
+        torch.from_numpy(standard_normal(seed, name, shape).astype(np.float32))
+        for name, shape in (
+            ("in.state", (batch, config["state_dim"])),
+            ("in.actions", (batch, horizon, config["action_dim"])),
+            ("in.eps", (batch, config["latent_dim"])),
+        )
+    )
+    images = (torch.from_numpy(image) / 255.0 - MEAN) / STD
+    is_pad = torch.arange(horizon)[None] >= torch.tensor(config["pad_from"])[:, None]
+    return NetworkInputs(tuple(images.unbind(dim=1)), state), NetworkTargets(actions, is_pad), eps
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("name", VARIANTS)
+def test_other_sizes_and_settings(name) -> None:
+    config = VARIANTS[name]
+    with np.load(DATA / "act_variants.npz", allow_pickle=False) as data:
+        expected = {
+            key.removeprefix(f"{name}."): torch.from_numpy(data[key])
+            for key in data.files
+            if key.startswith(f"{name}.")
+        }
+    network = variant_network(config)
+    inputs, targets, eps = variant_inputs(config)
+    close(network.predict(inputs), expected["action"])
+    seen = {"latent": torch.zeros_like(eps)}
+
+    def fixed_sample(mu: Tensor, logvar: Tensor) -> Tensor:
+        seen.update(mu=mu, logvar=logvar, latent=mu + (logvar / 2).exp() * eps)
+        return seen["latent"]
+
+    losses = network.losses(inputs, targets, fixed_sample)
+    readouts = network.readouts(inputs, seen["latent"])
+    close(network.head(readouts), expected["train_action"])
+    if network.pad_head is not None:
+        close(network.pad_head(readouts), expected["pad_logit"])
+    for key in ("mu", "logvar"):
+        assert (key in seen) == (key in expected) == config["use_cvae"]
+        if key in expected:
+            close(seen[key], expected[key])
+    assert losses.keys() == expected.keys() & {"loss", "l1", "kl"}
+    for key, loss in losses.items():  # sums over many terms: hundreds, of which 32 bits keep seven digits
+        torch.testing.assert_close(loss, expected[key], atol=TOLERANCE, rtol=1e-6)

@@ -31,5 +31,8 @@ class L1RegressionHead(nn.Module):
         """L1 loss, a scalar, of actions (B, K, A) of which the steps ``is_pad`` (B, K) do not count."""
         valid = ~is_pad[..., None]
         error = ((predicted - actions).abs() * valid).sum()
-        count = predicted.numel() if self.denominator == "all" else valid.sum() * predicted.shape[-1]
+        if self.denominator == "all":
+            return error / predicted.numel()
+        # a batch of nothing but padding has the error 0, as in LeRobot
+        count = (valid.sum() * predicted.shape[-1]).clamp_min(1)
         return error / count
