@@ -2,6 +2,7 @@
 
 import vla_policies.openmp  # noqa: F401  must come before everything that imports torch
 
-from vla_policies.loading import describe, load  # isort: skip
+from vla_policies.description import describe  # isort: skip
+from vla_policies.loading import load  # isort: skip
 
 __all__ = ["describe", "load"]

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+import torch
 import yaml
 from torch import Tensor, nn
 
@@ -86,9 +87,17 @@ class Checkpoint:
         """
         name = self.config.name
         require_finite(self.weights, name)
-        network = build_network(self.config.family, self.config.network, self.pipeline().shape, name)
+        network = self._build()
         load_into(network, self.weights, name)
         return network.eval()
+
+    def skeleton(self) -> nn.Module:
+        """The network without its numbers (on torch's device ``meta``): made at once, to ask it for its sizes."""
+        with torch.device("meta"):
+            return self._build()
+
+    def _build(self) -> nn.Module:
+        return build_network(self.config.family, self.config.network, self.pipeline().shape, self.config.name)
 
 
 def read_checkpoint(folder: Path | str) -> Checkpoint:
@@ -106,7 +115,8 @@ def read_config(folder: Path | str) -> PolicyConfig:
     path = Path(folder) / CONFIG_FILE
     if not path.is_file():
         raise CheckpointError(
-            f"{folder}: expected a policy's folder with {CONFIG_FILE} and {WEIGHTS_FILE}{_there(Path(folder))}"
+            f"{folder}: expected a policy's folder with {CONFIG_FILE} and {WEIGHTS_FILE} ('vla policies convert' makes one of "
+            f"a checkpoint of LeRobot or of the original ACT){_there(Path(folder))}"
         )
     read = config.load(PolicyConfig, path)
     check_embodiment(read.embodiment, f"{path}: embodiment")
@@ -134,10 +144,10 @@ def write_checkpoint(folder: Path | str, checkpoint: Checkpoint) -> None:
         raise CheckpointError(f"{folder}: cannot be written ({error.strerror or error})") from error
 
 
-def weights_digest(folder: Path | str) -> str:
-    """Eight hexadecimal digits of the SHA-256 of the weights: tells checkpoints of one name apart."""
+def weights_digest(path: Path) -> str:
+    """Eight hexadecimal digits of the SHA-256 of a file of weights: tells checkpoints of one name apart."""
     digest = hashlib.sha256()
-    with open(Path(folder) / WEIGHTS_FILE, "rb") as file:
+    with open(path, "rb") as file:
         while block := file.read(_BLOCK):
             digest.update(block)
     return digest.hexdigest()[:8]

@@ -1,7 +1,11 @@
 """Errors of this package beside those of vla_core."""
 
-from vla_core.errors import VlaError
+from vla_core.errors import CheckpointError, VlaError
 
 
 class TrainingError(VlaError):
     """A training run cannot be started, resumed or gone on with."""
+
+
+class MissingInformation(CheckpointError):
+    """A foreign checkpoint does not say something that whoever reads it must be told."""

@@ -21,13 +21,15 @@ class Family:
     Attributes:
         config: frozen dataclass of the network's hyper-parameters.
         build: makes a :class:`vla_policies.batch.PolicyNetwork` from them and the sizes of its ends.
+        head: name of the module of ``heads`` that turns its readouts into actions.
     """
 
     config: type[Any]
     build: Callable[[Any, NetworkShape], nn.Module]
+    head: str
 
 
-FAMILIES = {"act": Family(ActConfig, ActNetwork)}
+FAMILIES = {"act": Family(ActConfig, ActNetwork, head="l1_regression")}
 
 
 def hyper_parameters(family: str, data: Mapping[str, Any], where: str) -> Any:

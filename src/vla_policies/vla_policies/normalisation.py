@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 Array = NDArray[Any]
 SchemeName = Literal["identity", "act_mean_std", "lerobot_mean_std"]
 
-_LEROBOT_EPS = 1e-8
+LEROBOT_EPS = 1e-8
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ def _mean_std(eps: float) -> Scheme:
 
 SCHEMES: dict[str, Scheme] = {
     "act_mean_std": _mean_std(eps=0.0),  # tonyzhaozh/act, utils.py
-    "lerobot_mean_std": _mean_std(eps=_LEROBOT_EPS),  # huggingface/lerobot, processor/normalize_processor.py
+    "lerobot_mean_std": _mean_std(eps=LEROBOT_EPS),  # huggingface/lerobot, processor/normalize_processor.py
 }
 
 # Of the images that torchvision's backbones were trained on, RGB from 0 to 1.

@@ -57,7 +57,13 @@ def require_finite(weights: Mapping[str, Tensor], where: str) -> None:
 
 
 def load_into(network: nn.Module, weights: Mapping[str, Tensor], where: str) -> None:
-    """Copies weights into a network, which must have exactly these, with these shapes.
+    """Copies weights into a network, which must have exactly these, with these shapes. Raises as :func:`require_fit`."""
+    require_fit(network, weights, where)
+    network.load_state_dict(dict(weights))
+
+
+def require_fit(network: nn.Module, weights: Mapping[str, Tensor], where: str) -> None:
+    """Checks that weights are those of a network, which may be one without numbers (torch's device ``meta``).
 
     Raises:
         CheckpointError: one line each for missing and unexpected tensors and for those of another shape.
@@ -80,7 +86,6 @@ def load_into(network: nn.Module, weights: Mapping[str, Tensor], where: str) -> 
             f"{where}: the weights do not fit the network that its configuration describes ({len(wanted)} tensors)"
         )
         raise CheckpointError("\n  ".join([heading + ":", *problems]))
-    network.load_state_dict(dict(weights))
 
 
 def _some(names: list[str]) -> str:

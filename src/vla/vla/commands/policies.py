@@ -1,39 +1,154 @@
-"""See which policies can be trained and loaded, and what a checkpoint folder holds."""
+"""See which policies can be trained and loaded, what a checkpoint is, and convert foreign checkpoints and back.
+
+A checkpoint is a folder of ours, a folder of LeRobot, or a .ckpt file of tonyzhaozh/act with its dataset_stats.pkl.
+"""
 
 from __future__ import annotations
 
+from enum import Enum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+if TYPE_CHECKING:
+    from vla_policies.containers import Told
+
 app = typer.Typer(no_args_is_help=True)
+
+_WRONG_USAGE = 2
+
+Source = Annotated[Path, typer.Argument(help="Folder of ours or of LeRobot, or a .ckpt file of tonyzhaozh/act.")]
+EmbodimentName = Annotated[
+    str, typer.Option("--embodiment", help="Robot of a foreign checkpoint: name in config/embodiments, or a file.")
+]
+Cameras = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--camera", metavar="ROLE", help="Camera of a foreign checkpoint; repeat it, in the checkpoint's order."
+    ),
+]
+Heads = Annotated[int | None, typer.Option(min=1, help="Attention heads (nheads) of a checkpoint of tonyzhaozh/act.")]
+Bgr = Annotated[bool, typer.Option("--bgr", help="A checkpoint of tonyzhaozh/act that was trained on BGR images.")]
+
+
+class To(str, Enum):
+    """What a checkpoint is converted to."""
+
+    vla = "vla"
+    lerobot = "lerobot"
+    original = "original"
 
 
 @app.command("list")
 def list_policies() -> None:
-    """The presets that can be trained."""
+    """The presets that can be trained, and the checkpoints that come with the suite."""
     from rich.console import Console
     from rich.table import Table
 
     from vla.paths import config_folder
-    from vla_core import config
+    from vla_policies.checkpoint import CONFIG_FILE, read_config
+    from vla_policies.training.config import load_preset
 
-    table = Table("preset", "family", "horizon", "steps", "what it is", box=None, padding=(0, 2))
+    console = Console(highlight=False, markup=False)
+    presets = Table("preset", "family", "horizon", "steps", "device", "what it is", box=None, padding=(0, 1))
     for path in sorted((config_folder() / "policies").glob("*.yaml")):
-        preset = config.read_yaml(path)
-        steps = preset.get("optimisation", {}).get("steps", "")
-        table.add_row(
-            path.stem, preset["family"], str(preset["action_horizon"]), str(steps), preset.get("description", "")
+        preset = load_preset(path)
+        training = preset.optimisation
+        presets.add_row(
+            path.stem,
+            preset.family,
+            str(preset.action_horizon),
+            str(training.steps),
+            training.device,
+            preset.description,
         )
-    Console().print(table)
+    console.print(presets)
+    shipped = Table("checkpoint", "family", "horizon", "steps", "robot", "cameras", box=None, padding=(0, 1))
+    for path in sorted((config_folder().parent / "checkpoints").glob(f"*/{CONFIG_FILE}")):
+        config = read_config(path.parent)
+        shipped.add_row(
+            path.parent.name,
+            config.family,
+            str(config.spec.action_horizon),
+            str(config.provenance.train_steps),
+            config.embodiment.name,
+            ", ".join(config.spec.cameras),
+        )
+    if shipped.row_count:
+        console.print()
+        console.print(shipped)
 
 
 @app.command("info")
-def info(path: Annotated[Path, typer.Argument(help="Checkpoint folder.")]) -> None:
-    """What a checkpoint folder holds: family, action space, horizon, cameras, and how it was trained."""
-    import yaml
+def info(
+    path: Source,
+    embodiment: EmbodimentName = "",
+    camera: Cameras = None,
+    heads: Heads = None,
+    bgr: Bgr = False,
+    json_file: Annotated[Path | None, typer.Option("--json", help="Write it to this file too.")] = None,
+) -> None:
+    """What a checkpoint is: family, head, actions with names and units, normalisation, cameras, size, and where it is from.
 
+    It is read as a whole, so that what is shown can be loaded. Foreign checkpoints do not say everything: name the rest.
+    """
+    from vla.outputs import write_json
+    from vla.policy_screen import print_policy
     from vla_policies import describe
+    from vla_policies.errors import MissingInformation
 
-    typer.echo(yaml.safe_dump(describe(path), sort_keys=False, width=120), nl=False)
+    try:
+        described = describe(path, _told(embodiment, camera, heads, bgr, path.stem))
+    except MissingInformation as error:
+        raise _wrong_usage(error) from error
+    print_policy(described)
+    if json_file is not None:
+        write_json(json_file, described)
+
+
+@app.command("convert")
+def convert(
+    source: Source,
+    out: Annotated[Path, typer.Option(help="Folder to make. One that is there already is not overwritten.")],
+    to: Annotated[To, typer.Option(help="Ours, LeRobot's, or that of tonyzhaozh/act.")] = To.vla,
+    embodiment: EmbodimentName = "",
+    camera: Cameras = None,
+    heads: Heads = None,
+    bgr: Bgr = False,
+    name: Annotated[str, typer.Option(help="What to call the policy; default the folder's name.")] = "",
+) -> None:
+    """Make a checkpoint of ours of one of LeRobot (ACT) or of tonyzhaozh/act, or write ours as theirs.
+
+    Nothing in the source is executed. What it does not say must be named.
+    """
+    from vla.policy_screen import print_policy
+    from vla_policies import describe
+    from vla_policies.act.export import original_settings
+    from vla_policies.containers import convert
+    from vla_policies.errors import MissingInformation
+
+    try:
+        written = convert(source, out, to.value, _told(embodiment, camera, heads, bgr, name or out.name))
+    except MissingInformation as error:
+        raise _wrong_usage(error) from error
+    if to is To.vla:
+        print_policy(describe(out))
+    typer.echo(f"made {out}: {', '.join(sorted(path.name for path in out.iterdir()))}")
+    if to is To.original:
+        settings = ", ".join(f"{key} {value}" for key, value in original_settings(written.config).items())
+        typer.echo(f"what its code must be told: {settings}")
+
+
+def _told(embodiment: str, cameras: list[str] | None, heads: int | None, bgr: bool, name: str) -> Told:
+    from vla.paths import named_config
+    from vla_core.embodiment import load_embodiment
+    from vla_policies.containers import Told
+
+    robot = load_embodiment(named_config("embodiments", embodiment)) if embodiment else None
+    return Told(robot, tuple(cameras or ()), heads, bgr, name)
+
+
+def _wrong_usage(error: Exception) -> typer.Exit:
+    typer.echo(f"vla: {error}", err=True)
+    return typer.Exit(_WRONG_USAGE)

@@ -6,6 +6,7 @@ Only prefixes differ, so one table says everything. What the table does not name
 - The original's ``transformer.decoder.layers.1`` and following: they exist, but the original returns what its first decoder
   layer gives, so they have no effect.
 - ``num_batches_tracked`` of unfrozen batch norms.
+- ``is_pad_head``: the original's loader insists on it, LeRobot has none, and nothing that it outputs is used.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import re
 from collections.abc import Mapping
 from typing import Literal
 
+import torch
 from torch import Tensor
 
 from vla_policies.act.position import sine_positions
@@ -42,7 +44,8 @@ _NAMES = (
 _PREFIX = "model."
 _SINE_TABLE = {"original": "pos_table", "lerobot": "vae_encoder_pos_enc"}
 _DEAD_LAYER = re.compile(r"transformer\.decoder\.layers\.[1-9]\d*\.")
-_ORIGINAL_DECODER_LAYERS = 7
+_COMPILED = "_orig_mod."  # what torch.compile puts before the names of what it wraps
+ORIGINAL_DECODER_LAYERS = 7
 
 
 def from_layout(weights: Mapping[str, Tensor], layout: Layout) -> dict[str, Tensor]:
@@ -50,7 +53,7 @@ def from_layout(weights: Mapping[str, Tensor], layout: Layout) -> dict[str, Tens
     table = [(theirs, ours) for ours, theirs in _names(layout)]
     renamed = {}
     for key, tensor in weights.items():
-        bare = key.removeprefix(_PREFIX).replace("_orig_mod.", "")
+        bare = key.replace(_COMPILED, "").removeprefix(_PREFIX)
         if bare == _SINE_TABLE[layout] or bare.endswith(".num_batches_tracked"):
             continue
         if layout == "original" and _DEAD_LAYER.match(bare):
@@ -62,7 +65,8 @@ def from_layout(weights: Mapping[str, Tensor], layout: Layout) -> dict[str, Tens
 def to_layout(weights: Mapping[str, Tensor], layout: Layout) -> dict[str, Tensor]:
     """Renames our tensors to a foreign layout's, and adds what its loader insists on.
 
-    That is the sine table and, for the original, copies of the first decoder layer for the six that have no effect.
+    That is the sine table and, for the original, copies of the first decoder layer for the six that have no effect, and
+    zeros for a head that nothing uses, if ours has none.
     """
     table = _names(layout)
     written = {}
@@ -73,7 +77,15 @@ def to_layout(weights: Mapping[str, Tensor], layout: Layout) -> dict[str, Tensor
     horizon, dim = weights["query_position"].shape
     if "style_encoder.cls" in weights:
         written[_PREFIX + _SINE_TABLE[layout]] = sine_positions(2 + horizon, dim)[None]
-    return {**written, **_dead_layers(written)} if layout == "original" else written
+    if layout == "lerobot":
+        return written
+    pad_head = {"model.is_pad_head.weight": torch.zeros(1, dim), "model.is_pad_head.bias": torch.zeros(1)}
+    return {**pad_head, **written, **_dead_layers(written)}
+
+
+def name_in(key: str, layout: Layout) -> str:
+    """What a layout calls one of our tensors, for errors."""
+    return _PREFIX + _replace_prefix(key, _names(layout))
 
 
 def _dead_layers(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -82,7 +94,7 @@ def _dead_layers(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
         key.replace(first, f"{first[:-2]}{layer}."): tensor
         for key, tensor in weights.items()
         if key.startswith(first)
-        for layer in range(1, _ORIGINAL_DECODER_LAYERS)
+        for layer in range(1, ORIGINAL_DECODER_LAYERS)
     }
 
 

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from vla_core import config as configuration
 from vla_core.embodiment import Embodiment
-from vla_core.errors import CheckpointError, ConfigError
+from vla_core.errors import CheckpointError, EmbodimentMismatch, choice
 from vla_policies import provenance
-from vla_policies.act.config import ActConfig
+from vla_policies.act.config import ActConfig, config_of_foreign
 from vla_policies.act.keys import from_layout
 from vla_policies.checkpoint import Checkpoint, PolicyConfig, Provenance
 from vla_policies.formats.lerobot import LeRobotPolicy, read_lerobot
 from vla_policies.normalisation import Normalisation
 from vla_policies.pipeline import ACTION
-from vla_policies.spec import ImageSize, PolicySpec, image_size
+from vla_policies.spec import ImageSize, PolicySpec
 
-_STATE = "observation.state"
-_HYPER_PARAMETERS = {
+STATE = "observation.state"
+IMAGES = "observation.images."
+HYPER_PARAMETERS = {
     "dim_model": "hidden_dim",
     "dim_feedforward": "feedforward_dim",
     "n_heads": "heads",
@@ -32,14 +33,14 @@ _FIXED = {"vision_backbone": "resnet18", "n_obs_steps": 1}
 
 
 def read_lerobot_act(
-    folder: Path | str, embodiment: Embodiment, cameras: Mapping[str, str] | None = None, name: str = "act"
+    folder: Path | str, embodiment: Embodiment, cameras: Sequence[str] = (), name: str = "act"
 ) -> Checkpoint:
     """Reads an ACT policy of LeRobot.
 
     Args:
         folder: with its ``config.json``.
         embodiment: the robot that it was trained with; LeRobot does not keep names, units and rate.
-        cameras: image feature to camera role; by default the role is what follows ``observation.images.``.
+        cameras: camera roles in the order of its image features; by default what follows ``observation.images.``.
         name: what to call the policy.
 
     Raises:
@@ -47,15 +48,12 @@ def read_lerobot_act(
         EmbodimentMismatch: it does not fit the robot.
     """
     policy = read_lerobot(folder, "act")
-    roles = _roles(policy, cameras)
-    horizon = policy.require("chunk_size", int)
+    roles = _roles(policy, cameras, embodiment)
     sizes = policy.features("input_features", "VISUAL")
-    for role in roles.values():
-        image_size(embodiment, role, policy.where)
     spec = PolicySpec(
         cameras={role: ImageSize(width=sizes[feature][2], height=sizes[feature][1]) for feature, role in roles.items()},
         proprioception=("qpos",),
-        action_horizon=horizon,
+        action_horizon=policy.require_count("chunk_size"),
     )
     spec.require_sizes(embodiment, *_vector_sizes(policy), policy.where)
     return Checkpoint(
@@ -73,7 +71,7 @@ def read_lerobot_act(
     )
 
 
-def _roles(policy: LeRobotPolicy, cameras: Mapping[str, str] | None) -> dict[str, str]:
+def _roles(policy: LeRobotPolicy, cameras: Sequence[str], embodiment: Embodiment) -> dict[str, str]:
     """Image feature to camera role, in the policy's order."""
     features = policy.features("input_features", "VISUAL")
     if not features:
@@ -81,23 +79,32 @@ def _roles(policy: LeRobotPolicy, cameras: Mapping[str, str] | None) -> dict[str
     for feature, shape in features.items():
         if len(shape) != 3 or shape[0] != 3:
             raise CheckpointError(f"{policy.where}: {feature}: expected the shape (3, height, width), found {shape}")
-    roles = {feature: (cameras or {}).get(feature, feature.rpartition(".")[2]) for feature in features}
-    if len(set(roles.values())) != len(roles):
-        raise CheckpointError(f"{policy.where}: expected a camera role for each image, found {roles}")
-    return roles
+    roles = list(cameras) or [feature.rpartition(".")[2] for feature in features]
+    if len(roles) != len(features) or len(set(roles)) != len(roles):
+        raise CheckpointError(f"{policy.where}: expected a camera role for each of {list(features)}, found {roles}")
+    for feature, role in zip(features, roles, strict=True):
+        if role not in embodiment.cameras:
+            raise EmbodimentMismatch(
+                f"{policy.where} needs the camera '{role}' for '{feature}'; '{embodiment.name}' has "
+                f"{choice(embodiment.cameras)}: expected one of them for each of its images {list(features)}"
+            )
+    return dict(zip(features, roles, strict=True))
 
 
 def _vector_sizes(policy: LeRobotPolicy) -> tuple[int, int]:
     """Sizes of state and action."""
     if policy.features("input_features", "ENV"):
-        raise CheckpointError(f"{policy.where}: expected images and {_STATE} as inputs, found an environment state too")
+        raise CheckpointError(f"{policy.where}: expected images and {STATE} as inputs, found an environment state too")
     state = policy.features("input_features", "STATE")
     action = policy.features("output_features", "ACTION")
-    if list(state) != [_STATE] or list(action) != [ACTION]:
+    if list(state) != [STATE] or list(action) != [ACTION]:
         raise CheckpointError(
-            f"{policy.where}: expected the features '{_STATE}' and '{ACTION}', found {[*state, *action]}"
+            f"{policy.where}: expected the features '{STATE}' and '{ACTION}', found {[*state, *action]}"
         )
-    return state[_STATE][0], action[ACTION][0]
+    for name, shape in ((STATE, state[STATE]), (ACTION, action[ACTION])):
+        if len(shape) != 1:
+            raise CheckpointError(f"{policy.where}: {name}: expected a vector's shape (n,), found {shape}")
+    return state[STATE][0], action[ACTION][0]
 
 
 def _hyper_parameters(policy: LeRobotPolicy) -> ActConfig:
@@ -106,7 +113,7 @@ def _hyper_parameters(policy: LeRobotPolicy) -> ActConfig:
             raise CheckpointError(f"{policy.where}: {key}: expected {expected!r}, found {policy.config[key]!r}")
     if policy.config.get("replace_final_stride_with_dilation"):
         raise CheckpointError(f"{policy.where}: replace_final_stride_with_dilation: expected false, found true")
-    data = {ours: policy.require(theirs, int) for theirs, ours in _HYPER_PARAMETERS.items()}
+    data = {ours: policy.require(theirs, int) for theirs, ours in HYPER_PARAMETERS.items()}
     data |= {
         "dropout": float(policy.config.get("dropout", 0.1)),
         "kl_weight": float(policy.config.get("kl_weight", 10.0)),
@@ -115,12 +122,9 @@ def _hyper_parameters(policy: LeRobotPolicy) -> ActConfig:
         "use_cvae": policy.require("use_vae", bool),
         "l1_denominator": "valid",
     }
-    try:
-        return configuration.from_mapping(ActConfig, data, policy.where)
-    except ConfigError as error:
-        raise CheckpointError(str(error)) from error
+    return config_of_foreign(data, policy.where)
 
 
 def _normalisation(policy: LeRobotPolicy, roles: Mapping[str, str]) -> dict[str, Normalisation]:
     images = {role: policy.normalisation(feature, "VISUAL") for feature, role in roles.items()}
-    return {**images, "qpos": policy.normalisation(_STATE, "STATE"), ACTION: policy.normalisation(ACTION, "ACTION")}
+    return {**images, "qpos": policy.normalisation(STATE, "STATE"), ACTION: policy.normalisation(ACTION, "ACTION")}

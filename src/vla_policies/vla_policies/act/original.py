@@ -14,19 +14,30 @@ from vla_core import config as configuration
 from vla_core.embodiment import Embodiment
 from vla_core.errors import CheckpointError, choice
 from vla_policies import provenance
-from vla_policies.act.config import ActConfig
-from vla_policies.act.keys import from_layout
+from vla_policies.act.config import ActConfig, config_of_foreign
+from vla_policies.act.keys import from_layout, name_in
 from vla_policies.checkpoint import Checkpoint, PolicyConfig, Provenance
 from vla_policies.formats.restricted_pickle import read_arrays
 from vla_policies.normalisation import IMAGENET, Normalisation, NormStats
 from vla_policies.pipeline import ACTION
 from vla_policies.spec import PolicySpec, image_size
+from vla_policies.weights import require_finite
 
 STATS_FILE = "dataset_stats.pkl"
 
+# The original normalises the first channel with ImageNet's numbers for red, whatever it is. With the input channels of the
+# first convolution in reverse order too, RGB images give what BGR images gave.
+_FIRST_CONVOLUTION = "backbones.0.conv1.weight"
+_REVERSED_IMAGENET = Normalisation("act_mean_std", NormStats(mean=(0.406, 0.456, 0.485), std=(0.225, 0.224, 0.229)))
+
 
 def read_original(
-    path: Path | str, embodiment: Embodiment, cameras: Sequence[str], heads: int = 8, name: str = "act"
+    path: Path | str,
+    embodiment: Embodiment,
+    cameras: Sequence[str],
+    heads: int = 8,
+    name: str = "act",
+    bgr: bool = False,
 ) -> Checkpoint:
     """Reads a checkpoint of the original ACT, with the ``dataset_stats.pkl`` beside it.
 
@@ -38,6 +49,7 @@ def read_original(
         cameras: the roles in the order of its ``camera_names``.
         heads: attention heads (``nheads``).
         name: what to call the policy.
+        bgr: it was trained on images with the channels blue, green, red. What is returned sees RGB, as every policy of ours.
 
     Raises:
         CheckpointError: a file is missing, damaged, or not of that format.
@@ -45,13 +57,18 @@ def read_original(
     """
     path = Path(path)
     weights = from_layout(_read_ckpt(path), "original")
+    if bgr:
+        weights[_FIRST_CONVOLUTION] = _shaped(weights, _FIRST_CONVOLUTION, 4, str(path)).flip(1)
     network = _hyper_parameters(weights, heads, str(path))
+    if not cameras or len(set(cameras)) != len(cameras):
+        raise CheckpointError(f"{path}: expected one or more cameras, each once, found {list(cameras)}")
     spec = PolicySpec(
         cameras={role: image_size(embodiment, role, str(path)) for role in cameras},
         proprioception=("qpos",),
-        action_horizon=len(weights["query_position"]),
+        action_horizon=_shape(weights, "query_position", 2, str(path))[0],
     )
-    state_dim, action_dim = weights["state_projection.weight"].shape[1], len(weights["head.projection.weight"])
+    state_dim = _shape(weights, "state_projection.weight", 2, str(path))[1]
+    action_dim = _shape(weights, "head.projection.weight", 2, str(path))[0]
     spec.require_sizes(embodiment, state_dim, action_dim, str(path))
     return Checkpoint(
         PolicyConfig(
@@ -60,7 +77,10 @@ def read_original(
             family="act",
             network=configuration.to_mapping(network),
             spec=spec,
-            normalisation=_normalisation(path.parent / STATS_FILE, cameras),
+            normalisation={
+                **dict.fromkeys(cameras, _REVERSED_IMAGENET if bgr else IMAGENET),
+                **_normalisation(path.parent / STATS_FILE),
+            },
             provenance=Provenance(created=provenance.now(), source=str(path), versions=provenance.versions()),
             embodiment=embodiment,
         ),
@@ -74,29 +94,55 @@ def _read_ckpt(path: Path) -> Mapping[str, Tensor]:
     except OSError as error:
         raise CheckpointError(f"{path}: cannot be read ({error.strerror or error})") from error
     except Exception as error:  # a damaged file can make torch's reader raise nearly anything
-        raise CheckpointError(f"{path}: expected a file of weights and nothing else: {error}") from error
-    if not isinstance(weights, dict) or not all(isinstance(value, Tensor) for value in weights.values()):
+        raise CheckpointError(
+            f"{path}: expected a file of weights and nothing else, found another or a damaged one: {_reason(error)}"
+        ) from error
+    if not isinstance(weights, dict):
         raise CheckpointError(f"{path}: expected names with tensors, found a {type(weights).__name__}")
+    for name, value in weights.items():
+        if not isinstance(name, str) or not isinstance(value, Tensor):
+            raise CheckpointError(f"{path}: expected names with tensors, found {name!r} with a {type(value).__name__}")
+    require_finite(weights, str(path))
     return weights
 
 
+def _reason(error: Exception) -> str:
+    """The line that says what was found. torch's other lines advise to read the file without protection."""
+    lines = [line for line in str(error).splitlines() if line.strip()]
+    return next((line for line in lines if "unsupported" in line.lower()), (lines or [type(error).__name__])[0])
+
+
 def _hyper_parameters(weights: Mapping[str, Tensor], heads: int, where: str) -> ActConfig:
-    """What the shapes say about the network."""
-    try:
-        return ActConfig(
-            hidden_dim=weights["query_position"].shape[1],
-            feedforward_dim=len(weights["encoder.layers.0.linear1.weight"]),
-            heads=heads,
-            encoder_layers=_layers(weights, "encoder.layers."),
-            style_encoder_layers=_layers(weights, "style_encoder.encoder.layers."),
-            latent_dim=weights["latent_projection.weight"].shape[1],
-            l1_denominator="all",
-            pad_head=True,
-        )
-    except KeyError as error:
-        raise CheckpointError(f"{where}: expected the weights of ACT, found none for {error}") from error
-    except ValueError as error:
-        raise CheckpointError(f"{where}: {error}") from error
+    """What names and shapes say about the network."""
+    data: dict[str, Any] = {
+        "hidden_dim": _shape(weights, "query_position", 2, where)[1],
+        "feedforward_dim": _shape(weights, "encoder.layers.0.linear1.weight", 2, where)[0],
+        "heads": heads,
+        "encoder_layers": _layers(weights, "encoder.layers."),
+        "latent_dim": _shape(weights, "latent_projection.weight", 2, where)[1],
+        "pre_norm": "encoder.norm.weight" in weights,
+        "use_cvae": "style_encoder.cls" in weights,
+        "l1_denominator": "all",
+        "pad_head": "pad_head.weight" in weights,
+    }
+    if data["use_cvae"]:
+        data["style_encoder_layers"] = _layers(weights, "style_encoder.encoder.layers.")
+    return config_of_foreign(data, where)
+
+
+def _shape(weights: Mapping[str, Tensor], name: str, dimensions: int, where: str) -> tuple[int, ...]:
+    return tuple(_shaped(weights, name, dimensions, where).shape)
+
+
+def _shaped(weights: Mapping[str, Tensor], name: str, dimensions: int, where: str) -> Tensor:
+    """One of the tensors, by our name, which must have so many dimensions."""
+    theirs = name_in(name, "original")
+    if name not in weights:
+        raise CheckpointError(f"{where}: expected the weights of ACT, found none for '{theirs}'")
+    if weights[name].dim() != dimensions:
+        shape = tuple(weights[name].shape)
+        raise CheckpointError(f"{where}: {theirs}: expected {dimensions} dimensions, found the shape {shape}")
+    return weights[name]
 
 
 def _layers(weights: Mapping[str, Tensor], prefix: str) -> int:
@@ -104,14 +150,14 @@ def _layers(weights: Mapping[str, Tensor], prefix: str) -> int:
     return 1 + max((int(found.group(1)) for found in numbers if found), default=-1)
 
 
-def _normalisation(path: Path, cameras: Sequence[str]) -> dict[str, Normalisation]:
+def _normalisation(path: Path) -> dict[str, Normalisation]:
     stats = read_arrays(path)
     wanted = ("qpos_mean", "qpos_std", "action_mean", "action_std")
     missing = [key for key in wanted if key not in stats]
     if missing:
         raise CheckpointError(f"{path}: expected {choice(wanted)}, found {sorted(stats)}")
     try:
-        vectors = {
+        return {
             key: Normalisation(
                 "act_mean_std", NormStats(_tuple(stats[f"{file_key}_mean"]), _tuple(stats[f"{file_key}_std"]))
             )
@@ -119,7 +165,6 @@ def _normalisation(path: Path, cameras: Sequence[str]) -> dict[str, Normalisatio
         }
     except ValueError as error:
         raise CheckpointError(f"{path}: {error}") from error
-    return {**dict.fromkeys(cameras, IMAGENET), **vectors}
 
 
 def _tuple(values: Any) -> tuple[float, ...]:

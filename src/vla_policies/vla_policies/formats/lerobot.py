@@ -13,20 +13,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from vla_core.errors import CheckpointError, choice
-from vla_policies.normalisation import Normalisation, NormStats
-from vla_policies.weights import read_weights
+from vla_policies.normalisation import LEROBOT_EPS, Normalisation, NormStats
+from vla_policies.weights import read_weights, write_weights
 
-_CONFIG_FILE = "config.json"
-_WEIGHTS_FILE = "model.safetensors"
-# the pipeline's file, the step that holds statistics; both hold those of all features
-_PROCESSORS = (
-    ("policy_preprocessor.json", "normalizer_processor"),
-    ("policy_postprocessor.json", "unnormalizer_processor"),
+CONFIG_FILE = "config.json"
+WEIGHTS_FILE = "model.safetensors"
+# the pipeline's name, and its step that holds statistics; both hold those of all features
+PROCESSORS = {"policy_preprocessor": "normalizer_processor", "policy_postprocessor": "unnormalizer_processor"}
+
+# steps that do not change numbers; another one would make the policy see or do something else than it does here
+_NEUTRAL_STEPS = frozenset({"rename_observations_processor", "to_batch_processor", "device_processor"})
+_LEGACY_BUFFER = re.compile(
+    r"(?:_orig_mod\.)?(?:normalize_inputs|normalize_targets|unnormalize_outputs)\.buffer_(.+)\.(\w+)"
 )
-_LEGACY_BUFFER = re.compile(r"(?:normalize_inputs|normalize_targets|unnormalize_outputs)\.buffer_(.+)\.(\w+)")
 
 Stats = Mapping[str, Mapping[str, Tensor]]
 
@@ -52,39 +55,46 @@ class LeRobotPolicy:
         value = self.config.get(key)
         if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
             found = repr(value) if key in self.config else "nothing"
-            raise CheckpointError(f"{self.where}/{_CONFIG_FILE}: {key}: expected {kind.__name__}, found {found}")
+            raise CheckpointError(f"{self.where}/{CONFIG_FILE}: {key}: expected {kind.__name__}, found {found}")
+        return value
+
+    def require_count(self, key: str) -> int:
+        """A whole number above 0 of ``config.json``. Raises as :meth:`require`."""
+        value: int = self.require(key, int)
+        if value < 1:
+            raise CheckpointError(f"{self.where}/{CONFIG_FILE}: {key}: expected at least 1, found {value}")
         return value
 
     def features(self, which: str, kind: str) -> dict[str, tuple[int, ...]]:
         """Names and shapes of ``input_features`` or ``output_features`` of a type (STATE, VISUAL, ENV, ACTION), in order."""
         found = {}
         for name, feature in self.require(which, dict).items():
-            if not isinstance(feature, dict) or not isinstance(feature.get("shape"), list):
+            if not isinstance(feature, dict) or not _is_shape(feature.get("shape")):
                 raise CheckpointError(
-                    f"{self.where}/{_CONFIG_FILE}: {which}.{name}: expected type and shape, found {feature!r}"
+                    f"{self.where}/{CONFIG_FILE}: {which}.{name}: expected type and shape, found {feature!r}"
                 )
             if feature.get("type") == kind:
                 found[name] = tuple(feature["shape"])
         return found
 
     def normalisation(self, feature: str, kind: str) -> Normalisation:
-        """How a feature of a type is normalised.
+        """How a feature of a type is normalised. As in LeRobot, a type that is not mentioned is not.
 
         Raises:
             CheckpointError: by a scheme that is not known here, or statistics are missing or unusable: guessing them would
                 move the robot on wrong numbers.
         """
-        mode = self.require("normalization_mapping", dict).get(kind)
+        mode = self.require("normalization_mapping", dict).get(kind, "IDENTITY")
         if mode == "IDENTITY":
             return Normalisation("identity")
         if mode != "MEAN_STD":
             raise CheckpointError(
-                f"{self.where}/{_CONFIG_FILE}: normalization_mapping.{kind}: expected 'MEAN_STD' or 'IDENTITY', found {mode!r}"
+                f"{self.where}/{CONFIG_FILE}: normalization_mapping.{kind}: expected 'MEAN_STD' or 'IDENTITY', found {mode!r}"
             )
         stats = self.stats.get(feature, {})
         if "mean" not in stats or "std" not in stats:
             raise CheckpointError(
-                f"{self.where}: expected mean and std of '{feature}' in the processors' files or in {_WEIGHTS_FILE}, "
+                f"{self.where}: expected mean and std of '{feature}' in the processors' files or in {WEIGHTS_FILE}, "
                 f"found statistics of {choice(self.stats)}"
             )
         try:
@@ -104,29 +114,112 @@ def read_lerobot(folder: Path | str, kind: str) -> LeRobotPolicy:
         CheckpointError: a file is missing, damaged, or of another type of policy.
     """
     folder = Path(folder)
-    config = _read_json(folder / _CONFIG_FILE)
+    config = _read_json(folder / CONFIG_FILE)
     if config.get("type") != kind:
-        raise CheckpointError(f"{folder / _CONFIG_FILE}: type: expected '{kind}', found {config.get('type')!r}")
-    tensors = read_weights(folder / _WEIGHTS_FILE)
+        raise CheckpointError(f"{folder / CONFIG_FILE}: type: expected '{kind}', found {config.get('type')!r}")
+    tensors = read_weights(folder / WEIGHTS_FILE)
     weights = {name: tensor for name, tensor in tensors.items() if not _LEGACY_BUFFER.fullmatch(name)}
-    stats = _processor_stats(folder) or _legacy_stats(tensors, config)
+    stats = _processor_stats(folder, config) or _legacy_stats(tensors, config)
     return LeRobotPolicy(str(folder), config, weights, stats)
 
 
-def _processor_stats(folder: Path) -> dict[str, dict[str, Tensor]]:
+def write_lerobot(
+    folder: Path, config: Mapping[str, Any], weights: Mapping[str, Tensor], stats: Mapping[str, NormStats]
+) -> None:
+    """Writes a policy into a folder: its configuration, its weights and its processors.
+
+    Args:
+        folder: where to; it exists.
+        config: the content of ``config.json``.
+        weights: by LeRobot's names.
+        stats: by feature. They are written as they are, in 64 bits; LeRobot rounds them to 32 when it reads them.
+
+    Raises:
+        CheckpointError: a file cannot be written.
+    """
+    features = {**config["input_features"], **config["output_features"]}
+    normalise = {"eps": LEROBOT_EPS, "features": features, "norm_map": config["normalization_mapping"]}
+    unnormalise = {**normalise, "features": config["output_features"]}
+    state = {
+        f"{name}.{statistic}": torch.tensor(values, dtype=torch.float64).reshape(_stats_shape(features[name]))
+        for name, found in stats.items()
+        for statistic, values in (("mean", found.mean), ("std", found.std))
+    }
+    steps: dict[str, list[dict[str, Any]]] = {
+        "policy_preprocessor": [
+            {"registry_name": "rename_observations_processor", "config": {"rename_map": {}}},
+            {"registry_name": "to_batch_processor", "config": {}},
+            {"registry_name": "device_processor", "config": {"device": "cpu", "float_dtype": None}},
+            {"registry_name": "normalizer_processor", "config": normalise},
+        ],
+        "policy_postprocessor": [
+            {"registry_name": "unnormalizer_processor", "config": unnormalise},
+            {"registry_name": "device_processor", "config": {"device": "cpu", "float_dtype": None}},
+        ],
+    }
+    write_weights(folder / WEIGHTS_FILE, weights)
+    _write_json(folder / CONFIG_FILE, config)
+    for pipeline, its_steps in steps.items():
+        for index, step in enumerate(its_steps):
+            if step["registry_name"] == PROCESSORS[pipeline]:
+                step["state_file"] = f"{pipeline}_step_{index}_{PROCESSORS[pipeline]}.safetensors"
+                write_weights(folder / step["state_file"], state)
+        _write_json(folder / f"{pipeline}.json", {"name": pipeline, "steps": its_steps})
+
+
+def _stats_shape(feature: Mapping[str, Any]) -> tuple[int, ...]:
+    """Statistics of images have one number per channel and are broadcast over rows and columns."""
+    return (-1, 1, 1) if feature["type"] == "VISUAL" else (-1,)
+
+
+def _write_json(path: Path, data: Mapping[str, Any]) -> None:
+    try:
+        path.write_text(json.dumps(data, indent=4) + "\n")
+    except OSError as error:
+        raise CheckpointError(f"{path}: cannot be written ({error.strerror or error})") from error
+
+
+def _processor_stats(folder: Path, config: Mapping[str, Any]) -> dict[str, dict[str, Tensor]]:
     """Statistics from the state files of the processors; their keys are ``<feature>.<statistic>``."""
     stats: dict[str, dict[str, Tensor]] = {}
-    for file_name, step_name in _PROCESSORS:
-        if not (folder / file_name).is_file():
+    for pipeline, step_name in PROCESSORS.items():
+        path = folder / f"{pipeline}.json"
+        if not path.is_file():
             continue
-        steps = _read_json(folder / file_name).get("steps")
-        for step in steps if isinstance(steps, list) else []:
-            if isinstance(step, dict) and step.get("registry_name") == step_name and "state_file" in step:
-                # only the name: a checkpoint does not lead to files outside of its folder
-                for key, tensor in read_weights(folder / Path(str(step["state_file"])).name).items():
+        for step in _steps(path):
+            name = step.get("registry_name", step.get("class"))
+            if name == step_name:
+                _require_same_normalisation(step.get("config"), config, path)
+                for key, tensor in _read_state(folder, step).items():
                     feature, _, statistic = key.rpartition(".")
                     stats.setdefault(feature, {})[statistic] = tensor
+            elif name not in _NEUTRAL_STEPS:
+                known = sorted([*_NEUTRAL_STEPS, step_name])
+                raise CheckpointError(f"{path}: steps: expected {choice(known)}, found {name!r}")
     return stats
+
+
+def _steps(path: Path) -> list[dict[str, Any]]:
+    steps = _read_json(path).get("steps")
+    if not isinstance(steps, list) or not all(isinstance(step, dict) for step in steps):
+        raise CheckpointError(f"{path}: steps: expected a list of steps, found {steps!r}")
+    return steps
+
+
+def _read_state(folder: Path, step: Mapping[str, Any]) -> dict[str, Tensor]:
+    if "state_file" not in step:
+        return {}
+    # only the name: a checkpoint does not lead to files outside of its folder
+    return read_weights(folder / Path(str(step["state_file"])).name)
+
+
+def _require_same_normalisation(step: Any, config: Mapping[str, Any], path: Path) -> None:
+    """The step is what LeRobot goes by; ``config.json`` says the same, unless somebody changed one of them."""
+    found = step if isinstance(step, dict) else {}
+    mapping = config.get("normalization_mapping")
+    for key, expected in (("eps", LEROBOT_EPS), ("norm_map", mapping)):
+        if found.get(key, expected) != expected:
+            raise CheckpointError(f"{path}: {key}: expected {expected!r}, found {found[key]!r}")
 
 
 def _legacy_stats(tensors: Mapping[str, Tensor], config: Mapping[str, Any]) -> dict[str, dict[str, Tensor]]:
@@ -134,7 +227,7 @@ def _legacy_stats(tensors: Mapping[str, Tensor], config: Mapping[str, Any]) -> d
     names = {
         name.replace(".", "_"): name
         for which in ("input_features", "output_features")
-        for name in config.get(which) or {}
+        for name in (config[which] if isinstance(config.get(which), dict) else ())
     }
     stats: dict[str, dict[str, Tensor]] = {}
     for key, tensor in tensors.items():
@@ -154,6 +247,10 @@ def _read_json(path: Path) -> dict[str, Any]:
     if not isinstance(data, dict):
         raise CheckpointError(f"{path}: expected a JSON object, found a {type(data).__name__}")
     return data
+
+
+def _is_shape(value: Any) -> bool:
+    return isinstance(value, list) and all(type(size) is int and size > 0 for size in value)
 
 
 def _tuple(values: Tensor) -> tuple[float, ...]:
