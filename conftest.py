@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import os
+import signal
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -23,6 +24,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Sets the environment before a test module is imported: rclpy and MuJoCo read it then."""
+    # what a shell runs in the background ignores SIGINT, and so would all that the tests start and interrupt
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     domain_id = _domain.enter_context(reserved_domain_id())
     os.environ.update(child_environment(domain_id=domain_id), ROS_AUTOMATIC_DISCOVERY_RANGE="LOCALHOST")
 

@@ -126,8 +126,6 @@ def interrupted(tmp_path: Path, environment: dict[str, str]) -> Iterator[subproc
         stderr=subprocess.STDOUT,
         text=True,
         start_new_session=True,
-        # tests that run in the background of a shell inherit that SIGINT is ignored
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     with running:
         yield running
