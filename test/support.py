@@ -114,6 +114,19 @@ def eventually(condition: Callable[[], Any], within_s: float = 20.0) -> Any:
     return value
 
 
+def processes_marked_by(folder: Path) -> list[int]:
+    """The processes that were started with this folder for temporary files, and those that they started."""
+    mark = b"TMPDIR=" + os.fsencode(folder) + b"\0"
+    found = []
+    for path in Path("/proc").glob("[0-9]*/environ"):
+        try:
+            if mark in path.read_bytes():
+                found.append(int(path.parent.name))
+        except OSError:
+            continue  # it has ended meanwhile
+    return found
+
+
 @contextmanager
 def running(graph: Graph, *elsewhere: str) -> Iterator[Operator]:
     """A graph in processes, except for those that the test runs itself, and an operator."""

@@ -191,7 +191,6 @@ def test_a_jump_in_a_trace_would_be_found(evaluated: dict[str, Evaluated]) -> No
             "policy: expected a checkpoint folder or 'fake', found no folder nowhere/at_all",
         ),
         (("--policy", "fake", "--task", "juggle"), 1, "tasks: expected 'pick_place', found 'juggle'"),
-        (("--policy", "fake", "--embodiment", "octopus"), 1, "embodiments: expected 'fr3' or 'fr3_sim', found"),
         (("--policy", "fake", "--episodes", 0), 2, "Invalid value for '--episodes'"),
     ],
 )

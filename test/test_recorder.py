@@ -237,9 +237,8 @@ class TestInLockstep:
         assert robot.run(0.2).state == RecorderStatus.RECORDING
 
 
-@pytest.fixture
-def alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Recorded, Supervisor]]:
-    """In a domain of its own: for others, whoever was killed there would seem to live on for a while."""
+def test_a_recorder_that_is_killed_leaves_what_it_has_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a domain of its own: for others, it would seem to live on for a while."""
     graph = recording_graph(tmp_path / "episodes", tmp_path)
     with reserved_domain_id() as domain_id:
         monkeypatch.setenv("ROS_DOMAIN_ID", str(domain_id))
@@ -249,29 +248,15 @@ def alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Rec
             Nodes() as nodes,
         ):
             hand = nodes.start("teleoperation", Teleoperation, lockstep=True)
-            yield Recorded(operator, hand, tmp_path / "episodes"), supervisor
-
-
-@pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGKILL], ids=["interrupted", "killed"])
-def test_an_episode_outlives_its_recorder(alone: tuple[Recorded, Supervisor], ending: signal.Signals) -> None:
-    robot, supervisor = alone
-    robot.run(0.4)
-    path = Path(robot.operator.start_episode())
-    steps = robot.run(1.0).steps
-    assert steps > 20
-    os.kill(supervisor.process_id("recorder_node"), ending)
-    status = 0 if ending == signal.SIGINT else -ending
-    with pytest.raises(ProcessDied, match=f"recorder_node ended with exit status {status}"):
-        supervisor.wait(lambda: False)
-    if ending == signal.SIGKILL:
-        partial = path.with_name(path.name + ".partial")
-        assert robot.files() == [partial.name]  # no finished episode, and nothing thrown away
-        with pytest.raises(EpisodeError, match="partial"):
-            EpisodeReader(partial)
-        return
-    assert robot.files() == [path.name]
-    with EpisodeReader(path) as episode:
-        assert episode.info.outcome == "failure"  # nobody said how it ended
-        rows = np.flatnonzero(episode.markers == 0)
-        assert len(rows) >= steps
-        assert (np.diff(episode.stamps_ns[rows]) < 0.035e9).all()
+            robot = Recorded(operator, hand, tmp_path / "episodes")
+            robot.run(0.4)
+            path = Path(operator.start_episode())
+            assert robot.run(1.0).steps > 20
+            os.kill(supervisor.process_id("recorder_node"), signal.SIGKILL)
+            with pytest.raises(ProcessDied, match="recorder_node ended with exit status -9"):
+                supervisor.wait(lambda: False)
+    partial = path.with_name(path.name + ".partial")
+    assert robot.files() == [partial.name]  # no finished episode, and nothing thrown away
+    assert partial.stat().st_size > 20 * 10_000
+    with pytest.raises(EpisodeError, match="partial"):
+        EpisodeReader(partial)

@@ -6,14 +6,18 @@ disarms it. Control-C stops the arm in a controlled way.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 if TYPE_CHECKING:
+    from vla_msgs.msg import CommandStatus, PolicyStatus
+
     from vla.ros.operator import Operator
 
 app = typer.Typer(no_args_is_help=True)
+
+_LIVE_S = 1.0  # statuses come five times a second, and oftener
 
 
 @app.command("arm")
@@ -45,12 +49,9 @@ def run(
         operator.arm(shadow)
         try:
             goal = operator.start_policy(prompt, seconds)
-            result = operator.result_of(goal, within_s=seconds + 30.0)
-        except KeyboardInterrupt:
-            typer.echo("stopping")
-            raise
-        finally:
+            result = _result_of(operator, goal, seconds + 30.0)
             fault = operator.command.message
+        finally:
             operator.disarm("the run is over")
     if result.message or fault:
         raise OperatorError(result.message or fault)
@@ -80,9 +81,39 @@ def status() -> None:
     from vla_policy_node.runner import RunnerState
 
     with _operator() as operator:
-        policy, command = operator.policy, operator.command
+        policy, command = _statuses(operator)
     typer.echo(f"policy: {RunnerState(policy.state).name} {policy.message}".rstrip())
     typer.echo(f"command: {ExecutorState(command.state).name} {command.message}".rstrip())
+
+
+def _result_of(operator: Operator, goal: Any, within_s: float) -> Any:
+    """The result of a run. One that nobody waits for any longer is ended, as soon as the arm has been told to stop."""
+    try:
+        return operator.result_of(goal, within_s)
+    except BaseException:
+        typer.echo("stopping")
+        operator.disarm("the run was interrupted")
+        operator.end_policy(goal)
+        raise
+
+
+def _statuses(operator: Operator) -> tuple[PolicyStatus, CommandStatus]:
+    """Those of now: latched ones reach seconds back and come oldest first. Live ones are missing only where time stands still."""
+    from contextlib import suppress
+    from functools import partial
+
+    from vla_msgs.msg import CommandStatus, PolicyStatus
+
+    from vla.ros.operator import OperatorError
+    from vla_ros import names, qos
+
+    live: dict[str, Any] = {}
+    for topic, kind in ((names.POLICY_STATUS, PolicyStatus), (names.COMMAND_STATUS, CommandStatus)):
+        operator.listen(kind, topic, partial(live.__setitem__, topic), qos.command())
+    operator.policy, operator.command  # noqa: B018  waits for both nodes
+    with suppress(OperatorError):
+        operator.wait_until(lambda: len(live) == 2, "live statuses", _LIVE_S)
+    return live.get(names.POLICY_STATUS, operator.policy), live.get(names.COMMAND_STATUS, operator.command)
 
 
 def _operator() -> Operator:
