@@ -200,12 +200,13 @@ def _require_told(path: Path, container: Container, told: Told) -> None:
 @contextmanager
 def _whole_folder(out: Path) -> Iterator[Path]:
     """A folder to write into that gets the name ``out`` only if everything was written."""
-    partial = out.with_name(out.name + ".partial")
+    whole = out.absolute()
+    partial = whole.with_name(whole.name + ".partial")
     try:
         shutil.rmtree(partial, ignore_errors=True)  # of a conversion that was killed
         partial.mkdir(parents=True)
         yield partial
-        os.replace(partial, out)
+        os.replace(partial, whole)
     except OSError as error:
         raise CheckpointError(f"{out}: cannot be written ({error.strerror or error})") from error
     finally:

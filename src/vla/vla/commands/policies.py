@@ -129,7 +129,7 @@ def convert(
     from vla_policies.errors import MissingInformation
 
     try:
-        written = convert(source, out, to.value, _told(embodiment, camera, heads, bgr, name or out.name))
+        written = convert(source, out, to.value, _told(embodiment, camera, heads, bgr, name or out.absolute().name))
     except MissingInformation as error:
         raise _wrong_usage(error) from error
     if to is To.vla:

@@ -98,6 +98,13 @@ def test_nothing_is_overwritten(original, told, tmp_path) -> None:
         convert(original, out, told=told)
 
 
+def test_an_empty_folder_that_one_is_in_is_filled(original, told, tmp_path, monkeypatch) -> None:
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    convert(original, Path("."), told=told)
+    assert (tmp_path / "here" / "config.yaml").is_file()
+
+
 def test_nothing_is_left_of_a_conversion_that_failed(ours, tmp_path) -> None:
     with pytest.raises(CheckpointError, match="cannot be written for LeRobot's ACT"):
         convert(ours, tmp_path / "deep" / "made", to="lerobot")
