@@ -11,13 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from vla_msgs.msg import CommandStatus, PolicyStatus
-
     from vla.ros.operator import Operator
 
 app = typer.Typer(no_args_is_help=True)
-
-_LIVE_S = 1.0  # statuses come five times a second, and oftener
 
 
 @app.command("arm")
@@ -77,11 +73,12 @@ def reset(seed: Annotated[int, typer.Option(min=0, help="Which world.")] = 0) ->
 @app.command("status")
 def status() -> None:
     """The state of the policy and of the commands."""
+    from vla.ros.live import live_statuses
     from vla_core.execution import ExecutorState
     from vla_policy_node.runner import RunnerState
 
     with _operator() as operator:
-        policy, command = _statuses(operator)
+        policy, command = live_statuses(operator)
     typer.echo(f"policy: {RunnerState(policy.state).name} {policy.message}".rstrip())
     typer.echo(f"command: {ExecutorState(command.state).name} {command.message}".rstrip())
 
@@ -95,25 +92,6 @@ def _result_of(operator: Operator, goal: Any, within_s: float) -> Any:
         operator.disarm("the run was interrupted")
         operator.end_policy(goal)
         raise
-
-
-def _statuses(operator: Operator) -> tuple[PolicyStatus, CommandStatus]:
-    """Those of now: latched ones reach seconds back and come oldest first. Live ones are missing only where time stands still."""
-    from contextlib import suppress
-    from functools import partial
-
-    from vla_msgs.msg import CommandStatus, PolicyStatus
-
-    from vla.ros.operator import OperatorError
-    from vla_ros import names, qos
-
-    live: dict[str, Any] = {}
-    for topic, kind in ((names.POLICY_STATUS, PolicyStatus), (names.COMMAND_STATUS, CommandStatus)):
-        operator.listen(kind, topic, partial(live.__setitem__, topic), qos.command())
-    operator.policy, operator.command  # noqa: B018  waits for both nodes
-    with suppress(OperatorError):
-        operator.wait_until(lambda: len(live) == 2, "live statuses", _LIVE_S)
-    return live.get(names.POLICY_STATUS, operator.policy), live.get(names.COMMAND_STATUS, operator.command)
 
 
 def _operator() -> Operator:
