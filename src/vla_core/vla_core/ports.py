@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from vla_core.action_chunk import ActionChunk
-from vla_core.chunking.curve import Reference
 from vla_core.observation import Observation, Step
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # scipy, which is behind it, takes longer to import than all else together
+    from vla_core.chunking.curve import Reference
     from vla_core.episodes.metadata import RecordingSummary
 
 
