@@ -53,6 +53,8 @@ record.with_suffix(".part").rename(record)
 """
 _UNTIL_ASKED = "signal.sigwait(asked)"
 
+_PATIENCE_S = 240.0  # importing launch takes a while on a busy machine
+
 _STARTED = re.compile(r"\[INFO\] \[(\w+)-\d+\]: process started with pid \[(\d+)\]")
 _ENDED_WELL = re.compile(r"\[INFO\] \[(\w+)-\d+\]: process has finished cleanly")
 
@@ -95,7 +97,7 @@ class StandIns:
     def told(self, executable: str) -> dict[str, Any]:
         """What an executable or a launch file has written down, as soon as it has."""
         path = self.records / f"{executable}.json"
-        eventually(path.is_file, within_s=60)
+        eventually(path.is_file, _PATIENCE_S)
         return json.loads(path.read_text())
 
     def parameters(self, node: str) -> dict[str, Any]:
@@ -112,6 +114,11 @@ class StandIns:
         index = self.prefix / "share" / "ament_index" / "resource_index" / "packages"
         index.mkdir(parents=True, exist_ok=True)
         (index / package).touch()
+
+
+def _heed_interrupts() -> None:
+    """What a shell runs in the background ignores SIGINT, and so would all that is launched."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 class Launched:
@@ -141,13 +148,14 @@ class Launched:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
+                preexec_fn=_heed_interrupts,
             )
 
     def __enter__(self) -> Launched:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for process_id in self.processes():
+        for process_id in self._processes():
             os.kill(process_id, signal.SIGKILL)
         self._process.wait()
 
@@ -175,13 +183,15 @@ class Launched:
         return self.wait()
 
     def wait(self) -> int:
-        """Waits for the end and returns the exit status."""
+        """Waits for the end, which must leave no process, and returns the exit status."""
         try:
-            return self._process.wait(120)
+            status = self._process.wait(_PATIENCE_S)
         except subprocess.TimeoutExpired:
             raise AssertionError(f"expected the launch to end, found it running:\n{self.output}") from None
+        assert self._processes() == [], self.output
+        return status
 
-    def processes(self) -> list[int]:
+    def _processes(self) -> list[int]:
         """The processes that are left of it, launch itself included."""
         mark = b"TMPDIR=" + os.fsencode(self._folder) + b"\0"
         found = []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import fields
 from pathlib import Path
 
@@ -42,19 +43,16 @@ NODES = {
 
 @pytest.fixture
 def launched(tmp_path: Path) -> Iterator[Launch]:
-    """Launches a launch file by its name; it must have left no process at the end of the test."""
-    (tmp_path / "launch").mkdir()
-    running: list[Launched] = []
+    """Launches a launch file by its name."""
+    folder = tmp_path / "launch"
+    folder.mkdir()
+    with ExitStack() as ending:
 
-    def start(name: str, *words: str, stand_ins: StandIns | None = None) -> Launched:
-        environment = stand_ins.environment() if stand_ins else {}
-        running.append(Launched(launch_file(name), words, tmp_path / "launch", environment))
-        return running[0]
+        def start(name: str, *words: str, stand_ins: StandIns | None = None) -> Launched:
+            environment = stand_ins.environment() if stand_ins else {}
+            return ending.enter_context(Launched(launch_file(name), words, folder, environment))
 
-    yield start
-    for one in running:
-        with one:
-            assert one.processes() == []
+        yield start
 
 
 @pytest.fixture
@@ -227,7 +225,7 @@ def test_the_nodes_of_a_real_robot_know_that_it_is_real(launched, robot):
     told = {node: robot.parameters(node) for node in nodes}
     assert {Path(parameters["embodiment"]).name for parameters in told.values()} == {"fr3.yaml"}
     assert (told["recorder_node"]["robot"], told["recorder_node"]["task"]) == ("real", "")
-    eventually(lambda: "spawner" in up.ended_well, within_s=60)
+    eventually(lambda: "spawner" in up.ended_well, 120)
     assert up.interrupt() == 0
     assert set(up.started) == up.ended_well == nodes | {"spawner"}
 
@@ -253,16 +251,29 @@ def arms(operator: Operator) -> bool:
 
 
 @pytest.mark.parametrize("kind", ["mock", "sim"])
-def test_a_robot_comes_up_acts_and_ends_well(launched, tmp_path, kind):
-    """The end comes in the middle of an episode: it is kept, as a failure."""
-    up = launched("record", f"robot:={kind}", "policy:=fake", f"episodes:={tmp_path / 'episodes'}")
+def test_a_robot_comes_up_in_real_time_and_ends_well(launched, kind):
+    up = launched("bringup", f"robot:={kind}", "seed:=7")
     with Operator(up.check) as operator:
-        operator.wait_until(lambda: arms(operator), "an arm that is there", 60)
+        assert operator.sim.seed == 7
+        assert up.interrupt() == 0, up.output
+    assert set(up.started) == up.ended_well == {"sim_node"}
+    assert "Traceback" not in up.output
+
+
+@pytest.mark.parametrize("kind", ["mock", "sim"])
+def test_a_robot_that_is_recorded_while_a_policy_runs_ends_well(launched, tmp_path, kind):
+    """The episode is kept, as a failure. In lockstep, so that it takes a busy machine no more steps than a quick one."""
+    words = [f"robot:={kind}", "policy:=fake", "lockstep:=true", f"episodes:={tmp_path / 'episodes'}"]
+    up = launched("record", *words)
+    with Operator(up.check) as operator:
+        operator.run_simulation(0.2)
+        operator.wait_until(lambda: arms(operator), "an arm that is there", 240)
         operator.start_policy()
-        operator.wait_until(lambda: all(stream.received for stream in operator.recorder.streams), "all streams", 60)
+        operator.run_simulation(0.5)
         path = Path(operator.start_episode())
-        operator.wait_until(lambda: operator.recorder.steps > 3, "steps of an episode", 60)
+        operator.run_simulation(1.0)
         assert up.interrupt() == 0, up.output
     assert set(up.started) == up.ended_well == {"sim_node", "command_node", "policy_node", "recorder_node"}
     with EpisodeReader(path) as episode:
         assert (episode.info.outcome, episode.info.metadata.robot) == ("failure", kind)
+        assert episode.info.steps > 20

@@ -24,7 +24,9 @@ ARGUMENTS = {
 
 def write_down(context):
     given = {name: LaunchConfiguration(name).perform(context) for name in ARGUMENTS}
-    Path(os.environ["RECORDS"], "franka.launch.json").write_text(json.dumps(given))
+    record = Path(os.environ["RECORDS"], "franka.launch.json")
+    record.with_suffix(".part").write_text(json.dumps(given))
+    record.with_suffix(".part").rename(record)
 
 
 def generate_launch_description():
