@@ -34,9 +34,9 @@ def arguments_from(words: Sequence[str]) -> dict[str, str]:
 def bring_up(given: Mapping[str, str]) -> None:
     """Runs a bringup in the terminal until control-C. With a recorder, the keyboard works it."""
     bringup = bringup_from(given)
+    graph = bringup_graph(bringup)
     if bringup.robot == "real":
         _launch_with_ros(given)
-    graph = bringup_graph(bringup)
     console = Console(highlight=False)
     logs = Path(tempfile.mkdtemp(prefix="vla-logs-"))
     environment = child_environment()
@@ -72,5 +72,5 @@ def _launch_with_ros(given: Mapping[str, str]) -> None:
         raise ConfigError(
             "robot:=real: expected a sourced ROS 2 Jazzy with the robot's driver (franka_ros2), found no 'ros2' command"
         )
-    words = [f"{name}:={value}" for name, value in given.items()]
+    words = [f"{name}:={value}" for name, value in given.items() if value]  # it takes no empty values
     os.execvp("ros2", ["ros2", "launch", "vla", "bringup.launch.py", *words])
