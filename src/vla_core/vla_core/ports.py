@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Protocol
 from vla_core.action_chunk import ActionChunk
 from vla_core.observation import Observation, Step
 
-if TYPE_CHECKING:  # scipy, which is behind it, takes longer to import than all else together
-    from vla_core.chunking.curve import Reference
+if TYPE_CHECKING:
+    from vla_core.chunking.curve import Reference  # scipy, which is behind it, takes longer to import than all else together
+    from vla_core.episodes.beside import Beside
     from vla_core.episodes.metadata import RecordingSummary
 
 
@@ -52,14 +53,20 @@ class ChunkScheduler(Protocol):
 
 
 class EpisodeWriter(Protocol):
-    """Takes the rows of one episode."""
+    """Takes the rows of one episode, and what is recorded beside them."""
 
     @property
     def path(self) -> Path:
         """Where the episode will be when it is finished."""
         ...
 
-    def append(self, step: Step) -> None: ...
+    def append(self, step: Step, prompt: str = "") -> None:
+        """Adds a row. ``prompt`` is the instruction from this step on; empty: the one before goes on."""
+        ...
+
+    def beside(self, record: Beside) -> None:
+        """Adds values that have times of their own: samples of a stream at its own rate, or a chunk of a rollout."""
+        ...
 
     def finish(self, outcome: str, summary: RecordingSummary | None = None) -> Path:
         """Completes the episode. Returns where it is."""

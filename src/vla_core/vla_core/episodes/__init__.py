@@ -1,6 +1,7 @@
 """Episodes on disk: one HDF5 file each, in the ALOHA layout, with our additions under ``/vla``. See docs/episode-format.md."""
 
 from vla_core.episodes.background import BackgroundEpisodeWriter
+from vla_core.episodes.beside import Beside, NativeSamples, RolloutChunk
 from vla_core.episodes.folder import list_episodes
 from vla_core.episodes.metadata import EpisodeInfo, EpisodeMetadata, RecordingSummary, StreamSummary
 from vla_core.episodes.reader import EpisodeReader
@@ -10,11 +11,14 @@ from vla_core.episodes.writer import Hdf5EpisodeWriter
 __all__ = [
     "SCHEMA_VERSION",
     "BackgroundEpisodeWriter",
+    "Beside",
     "EpisodeInfo",
     "EpisodeMetadata",
     "EpisodeReader",
     "Hdf5EpisodeWriter",
+    "NativeSamples",
     "RecordingSummary",
+    "RolloutChunk",
     "StreamSummary",
     "list_episodes",
 ]
