@@ -1,0 +1,111 @@
+"""JPEG and PNG images as bytes: what a compressed topic sends and what an episode may keep, decoded only where pixels are needed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from vla_core.errors import ImageError
+from vla_core.images import decode_compressed_image
+
+_JPEG_START, _JPEG_END = b"\xff\xd8\xff", b"\xff\xd9"
+_PNG_START, _PNG_END = b"\x89PNG\r\n\x1a\n", b"IEND\xaeB`\x82"
+_TRAILING = 64  # bytes after a JPEG's end that a camera may have filled up to a round number
+
+# Frame headers; C4, C8 and CC are other things. Markers of these numbers have no length behind them: TEM, RSTn, SOI
+_JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+_JPEG_BARE = frozenset({0x01, *range(0xD0, 0xD9)})
+_JPEG_SCAN = 0xDA
+
+
+@dataclass(frozen=True, eq=False)
+class EncodedImage:
+    """A colour image as a JPEG or PNG file in memory.
+
+    Attributes:
+        data: the file's bytes.
+        format: what they are.
+        height: [pixels].
+        width: [pixels].
+    """
+
+    data: bytes | memoryview
+    format: Literal["jpeg", "png"]
+    height: int
+    width: int
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Of the decoded image."""
+        return self.height, self.width, 3
+
+    def decode(self) -> NDArray[np.uint8]:
+        """The image (H, W, 3) uint8 in RGB order.
+
+        Raises:
+            ImageError: the data cannot be decoded, or hold another size than they said.
+        """
+        image = decode_compressed_image(self.data, "rgb8")
+        if image.shape != self.shape:
+            raise ImageError(f"{self.format} image: expected {self.shape}, found {image.shape} after decoding")
+        return image
+
+
+def encoded_image(data: bytes | memoryview) -> EncodedImage:
+    """Reads what a JPEG or PNG file in memory says about itself, and that its end is there. No pixel is decoded.
+
+    Raises:
+        ImageError: neither JPEG nor PNG, or data that end early.
+    """
+    start = bytes(data[:8])
+    if start.startswith(_JPEG_START):
+        height, width = _jpeg_size(data)
+        if _JPEG_END not in bytes(data[-_TRAILING:]):
+            raise ImageError(f"jpeg image: expected the marker of its end, found {len(data)} bytes that are cut off")
+        return EncodedImage(data, "jpeg", height, width)
+    if start == _PNG_START and len(data) >= 24:
+        if bytes(data[-len(_PNG_END) :]) != _PNG_END:
+            raise ImageError(f"png image: expected the chunk of its end, found {len(data)} bytes that are cut off")
+        return EncodedImage(data, "png", *_png_size(data))
+    found = start.hex(" ") or "nothing"
+    raise ImageError(f"compressed image: expected JPEG or PNG data, found {len(data)} bytes that begin with {found}")
+
+
+def encode_jpeg(image: NDArray[np.uint8], quality: int) -> bytes:
+    """An RGB image (H, W, 3) uint8 as a JPEG file of quality 1 to 100, colours at half the resolution (4:2:0).
+
+    Raises:
+        ImageError: an image of another shape or type.
+    """
+    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or image.size == 0:
+        raise ImageError(f"jpeg: expected an image (H, W, 3) uint8, found {image.shape} {image.dtype}")
+    _, data = cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), (cv2.IMWRITE_JPEG_QUALITY, quality))
+    return data.tobytes()
+
+
+def _jpeg_size(data: bytes | memoryview) -> tuple[int, int]:
+    """Height and width, from the frame header among a JPEG's segments."""
+    position = 2
+    while position + 9 <= len(data) and data[position] == 0xFF:
+        marker = data[position + 1]
+        if marker == 0xFF:
+            position += 1  # any number of these may precede a marker
+        elif marker in _JPEG_BARE:
+            position += 2
+        elif marker in _JPEG_FRAMES:
+            height, width = data[position + 5 : position + 7], data[position + 7 : position + 9]
+            return int.from_bytes(height, "big"), int.from_bytes(width, "big")
+        elif marker == _JPEG_SCAN:
+            break
+        else:
+            position += 2 + int.from_bytes(data[position + 2 : position + 4], "big")
+    raise ImageError(f"jpeg image: expected a frame header, found none in {len(data)} bytes")
+
+
+def _png_size(data: bytes | memoryview) -> tuple[int, int]:
+    width, height = int.from_bytes(data[16:20], "big"), int.from_bytes(data[20:24], "big")
+    return height, width
