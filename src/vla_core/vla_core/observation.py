@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from vla_core.encoded import EncodedImage
 
 
 @dataclass(frozen=True, eq=False)
@@ -16,12 +20,13 @@ class Sample:
     Attributes:
         stamp_ns: source time of the value: the header stamp, or the arrival time of a stream without stamps [ns].
         receive_ns: when it arrived, on the clock of the receiving process [ns].
-        value: an image (H, W, 3) uint8 in RGB order, or a vector (n,) float64 in the units of the stream's fields.
+        value: an image (H, W, 3) uint8 in RGB order, or a JPEG or PNG file of one; a depth image (H, W) uint16 or float32;
+            or a vector (n,) float64 in the units of the stream's fields.
     """
 
     stamp_ns: int
     receive_ns: int
-    value: NDArray[np.generic]
+    value: NDArray[np.generic] | EncodedImage
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,10 +37,13 @@ class Step:
         stamp_ns: the time of the row, on the clock of the header stamps [ns].
         samples: for each stream the sample chosen or interpolated for that time. An interpolated sample carries the
             stamp of the older of its two sources. A stream out of its tolerance is absent: nothing is invented.
+        marked: streams whose sample is out of its tolerance, but kept because the embodiment says ``on_missing: mark``: it is
+            the stream's last true one before the row, however old.
     """
 
     stamp_ns: int
     samples: Mapping[str, Sample]
+    marked: frozenset[str] = frozenset()
 
     def age_ns(self, stream: str) -> int:
         """How much older than the row the stream's value is [ns]; negative if the value is younger (method nearest)."""

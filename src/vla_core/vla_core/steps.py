@@ -6,21 +6,39 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vla_core.embodiment.schema import Embodiment
-from vla_core.observation import Observation, Step
+from vla_core.encoded import EncodedImage
+from vla_core.observation import Observation, Sample, Step
 
 
 def observation_from(step: Step, embodiment: Embodiment, prompt: str) -> Observation:
-    """Makes the observation that a policy gets from a step. The step must hold every camera and observed stream."""
+    """Makes the observation that a policy gets from a step. The step must hold every camera and observed stream.
+
+    Raises:
+        ImageError: an image that came compressed cannot be decoded.
+    """
     streams = (*embodiment.cameras, *embodiment.observed_streams)
     return Observation(
         stamp_ns=step.stamp_ns,
-        images={role: step.samples[role].value.astype(np.uint8, copy=False) for role in embodiment.cameras},
+        images={role: image_from(step.samples[role]) for role in embodiment.cameras},
         proprioception={
             group: vector_from(step, embodiment, references) for group, references in embodiment.proprioception.items()
         },
         prompt=prompt,
         ages_ns={stream: step.age_ns(stream) for stream in streams},
     )
+
+
+def image_from(sample: Sample) -> NDArray[np.uint8]:
+    """A camera's image (H, W, 3) uint8 in RGB order, decoded if it came compressed. Raises ImageError."""
+    if isinstance(sample.value, EncodedImage):
+        return sample.value.decode()
+    return sample.value.astype(np.uint8, copy=False)
+
+
+def numbers_from(sample: Sample) -> NDArray[np.float64]:
+    """A stream's vector (n,) float64."""
+    assert not isinstance(sample.value, EncodedImage), "a stream of numbers holds no image"
+    return sample.value.astype(np.float64, copy=False)
 
 
 def action_from(step: Step, embodiment: Embodiment) -> NDArray[np.float64]:
@@ -33,6 +51,5 @@ def vector_from(step: Step, embodiment: Embodiment, references: tuple[str, ...])
     parts = []
     for reference in references:
         stream_name, stream, _ = embodiment.field(reference)
-        value = step.samples[stream_name].value.astype(np.float64, copy=False)
-        parts.append(value[stream.slice_of(reference.partition(".")[2])])
+        parts.append(numbers_from(step.samples[stream_name])[stream.slice_of(reference.partition(".")[2])])
     return np.concatenate(parts)

@@ -19,7 +19,11 @@ class StreamStatus:
         expected_rate_hz: declared in the embodiment [Hz]; 0 where none is declared.
         age_s: now minus the stamp of the newest message [s]; NaN before the first.
         received: messages since the start.
-        out_of_order: messages whose stamp was not newer than the one before.
+        out_of_order: messages whose stamp was older than the newest one.
+        duplicates: messages whose stamp had come before.
+        clock_jumps: times the stamps went back by more than a second, or ahead of the receiver's clock by more than that.
+        gaps: times that nothing came for more than 2.5 declared periods.
+        largest_gap_s: longest time between two messages since the start [s]; 0 before the second.
         newest_stamp_ns: stamp of the newest message [ns]; 0 before the first.
     """
 
@@ -30,6 +34,10 @@ class StreamStatus:
     age_s: float
     received: int
     out_of_order: int = 0
+    duplicates: int = 0
+    clock_jumps: int = 0
+    gaps: int = 0
+    largest_gap_s: float = 0.0
     newest_stamp_ns: int = 0
 
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 
-import numpy as np
-
 from vla_core.embodiment.schema import Align
 from vla_core.observation import Sample
+from vla_core.steps import numbers_from
 
 _MS = 1_000_000
 _JUMP_NS = 1_000_000_000  # a stamp this far before the newest one is a clock set back, not a late message
@@ -101,6 +100,6 @@ class StreamBuffer:
         if before is None or behind is None:
             return None
         share = (time_ns - before.stamp_ns) / (behind.stamp_ns - before.stamp_ns)
-        low, high = before.value.astype(np.float64, copy=False), behind.value.astype(np.float64, copy=False)
+        low, high = numbers_from(before), numbers_from(behind)
         value = low + share * (high - low)
         return Sample(before.stamp_ns, max(before.receive_ns, behind.receive_ns), value)

@@ -27,6 +27,7 @@ def check_embodiment(embodiment: Embodiment, where: str) -> Embodiment:
     """Checks everything that types cannot: names that refer to other parts, sizes, order of limits. Returns it unchanged."""
     problems = [
         *_check_joints(embodiment),
+        *_check_names(embodiment),
         *_check_streams(embodiment),
         *_check_references(embodiment),
     ]
@@ -50,11 +51,21 @@ def _check_joints(embodiment: Embodiment) -> list[str]:
     return problems
 
 
+def _check_names(embodiment: Embodiment) -> list[str]:
+    """Cameras, depth cameras and streams are one namespace: a step holds a sample under each name."""
+    problems = []
+    taken = {name: f"cameras.{name}" for name in embodiment.cameras}
+    for group, names in (("depth_cameras", embodiment.depth_cameras), ("streams", embodiment.streams)):
+        for name in names:
+            if name in taken:
+                problems.append(f"{group}.{name}: expected a name of its own, found that of {taken[name]}")
+            taken.setdefault(name, f"{group}.{name}")
+    return problems
+
+
 def _check_streams(embodiment: Embodiment) -> list[str]:
     problems = []
     for name, stream in embodiment.streams.items():
-        if name in embodiment.cameras:
-            problems.append(f"streams.{name}: there is a camera of this name too; expected another name")
         if not stream.fields:
             problems.append(f"streams.{name}.fields: expected at least one, found none")
         for field_name, found in stream.fields.items():

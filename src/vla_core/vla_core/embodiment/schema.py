@@ -13,11 +13,44 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field as Constraint
 
-Positive = Annotated[float, Constraint(gt=0)]
-NotNegative = Annotated[float, Constraint(ge=0)]
-Name = Annotated[str, Constraint(min_length=1, pattern=r"^[A-Za-z][A-Za-z0-9_]*$")]
-Topic = Annotated[str, Constraint(min_length=1, pattern=r"^[A-Za-z/~][A-Za-z0-9_/~]*$")]
-Unit = Literal["rad", "m", "rad/s", "m/s", "Nm", "N", "1"]
+from vla_core.embodiment.sources import (
+    Align,
+    Camera,
+    DepthCamera,
+    Elements,
+    Field,
+    Name,
+    NotNegative,
+    Positive,
+    Stream,
+    Topic,
+    Unit,
+)
+
+__all__ = [
+    "SCHEMA",
+    "ActionSpace",
+    "Align",
+    "ArmController",
+    "Camera",
+    "DepthCamera",
+    "Elements",
+    "Embodiment",
+    "Field",
+    "Gripper",
+    "Joint",
+    "Motion",
+    "Name",
+    "Range",
+    "RealBringup",
+    "Safety",
+    "Steps",
+    "Stream",
+    "Topic",
+    "Unit",
+    "VelocityBound",
+    "VelocityEnvelope",
+]
 
 SCHEMA = "vla/embodiment/1"
 
@@ -65,89 +98,6 @@ class Joint:
     acceleration: Positive
     jerk: Positive
     velocity_envelope: VelocityEnvelope | None = None
-
-
-@dataclass(frozen=True)
-class Align:
-    """How a stream's value at the time of a step is found.
-
-    method: ``interpolate`` linearly between the two neighbours in time; ``nearest`` in time, either side; or
-        ``latest_before``, the newest that is not younger than the step.
-    tolerance_ms: a sample farther than this from the step does not count; the step is dropped and counted [ms].
-    wait_ms: how long after a step's time a younger sample is waited for before the step is decided without it [ms].
-    """
-
-    method: Literal["interpolate", "nearest", "latest_before"]
-    tolerance_ms: Positive
-    wait_ms: NotNegative = 50.0
-
-
-@dataclass(frozen=True)
-class Camera:
-    """A camera, by its role. ``encoding`` is what is recorded and shown to the policy, whatever the message's encoding."""
-
-    topic: Topic
-    width: Annotated[int, Constraint(gt=0)]
-    height: Annotated[int, Constraint(gt=0)]
-    rate_hz: Positive
-    align: Align
-    encoding: Literal["rgb8"] = "rgb8"
-    reliability: Literal["reliable", "best_effort"] = "reliable"
-    stamp: Literal["header", "arrival"] = "header"
-
-
-@dataclass(frozen=True)
-class Elements:
-    """Picks elements of a message's arrays by name: ``path`` leads to the names in the message, ``names`` is our order."""
-
-    path: str
-    names: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Field:
-    """A numeric field of a stream's message: ``path`` with dots, for example ``reference.positions``.
-
-    ``names`` names its elements where the stream has no ``elements``.
-    """
-
-    path: str
-    unit: Unit
-    names: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Stream:
-    """A topic with numbers: proprioception or commands. All its fields are one vector, in the order given here."""
-
-    topic: Topic
-    type: Annotated[str, Constraint(pattern=r"^\w+/msg/\w+$")]
-    rate_hz: NotNegative
-    align: Align
-    fields: Mapping[Name, Field]
-    elements: Elements | None = None
-    reliability: Literal["reliable", "best_effort"] = "reliable"
-    stamp: Literal["header", "arrival"] = "header"
-
-    def names_of(self, field_name: str) -> tuple[str, ...]:
-        """The element names of one of the fields."""
-        own = self.fields[field_name].names
-        return own or (self.elements.names if self.elements else ())
-
-    def slice_of(self, field_name: str) -> slice:
-        """Where the field lies in the stream's vector."""
-        start = 0
-        for name in self.fields:
-            size = len(self.names_of(name))
-            if name == field_name:
-                return slice(start, start + size)
-            start += size
-        raise KeyError(field_name)
-
-    @property
-    def size(self) -> int:
-        """Length of the stream's vector."""
-        return sum(len(self.names_of(name)) for name in self.fields)
 
 
 @dataclass(frozen=True)
@@ -257,6 +207,7 @@ class Embodiment:
     arm: ArmController
     steps: Steps
     gripper: Gripper | None = None
+    depth_cameras: Mapping[Name, DepthCamera] = field(default_factory=dict)
     safety: Safety = Safety()
     motion: Motion = Motion()
     real: RealBringup | None = None
