@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Mapping
 from datetime import datetime
@@ -21,6 +22,7 @@ def attributes_at_start(metadata: EpisodeMetadata, recorder: str, created: datet
         Attribute.COMPLETE: False,
         Attribute.STEPS: 0,
         Attribute.PROMPT: metadata.prompt,
+        Attribute.PROMPTS: json.dumps([metadata.prompt]),
         Attribute.ROBOT: metadata.robot,
         Attribute.EMBODIMENT: json.dumps(config.to_mapping(metadata.embodiment)),
         Attribute.TASK: metadata.task,
@@ -37,10 +39,11 @@ def attributes_at_start(metadata: EpisodeMetadata, recorder: str, created: datet
 
 def attributes_at_end(outcome: str, summary: RecordingSummary) -> dict[str, Any]:
     """The attributes that complete an episode."""
-    streams = {name: {"received": found.received, "rate_hz": found.rate_hz} for name, found in summary.streams.items()}
+    streams = {name: dataclasses.asdict(found) for name, found in summary.streams.items()}
     return {
         Attribute.OUTCOME: outcome,
         Attribute.DROPPED_STEPS: summary.dropped_steps,
+        Attribute.DROPPED_BESIDE: summary.dropped_beside,
         Attribute.STREAMS: json.dumps(streams),
         Attribute.COMPLETE: True,
     }
@@ -77,9 +80,12 @@ def info_from(attributes: Mapping[str, Any], where: str) -> EpisodeInfo:
             summary=RecordingSummary(
                 dropped_steps=int(attributes[Attribute.DROPPED_STEPS]),
                 streams={name: StreamSummary(**fields) for name, fields in streams.items()},
+                dropped_beside=int(attributes[Attribute.DROPPED_BESIDE]),
             ),
             schema=str(attributes[Attribute.SCHEMA]),
             recorder=str(attributes[Attribute.RECORDER]),
+            prompts=tuple(str(prompt) for prompt in json.loads(attributes[Attribute.PROMPTS])),
+            recovered=str(attributes.get(Attribute.RECOVERED, "")),
         )
     except KeyError as error:
         raise EpisodeError(f"{where}: expected the attribute {error} of /vla, found none") from error

@@ -65,5 +65,8 @@ class Attribute:
     CREATED = "created"
     STEP_RATE_HZ = "step_rate_hz"
     DROPPED_STEPS = "dropped_steps"
+    DROPPED_BESIDE = "dropped_beside"
+    PROMPTS = "prompts"
+    RECOVERED = "recovered"
     RECORDER = "recorder"
     STREAMS = "streams"
