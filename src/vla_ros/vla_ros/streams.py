@@ -7,7 +7,7 @@ from typing import Any
 
 from sensor_msgs.msg import Image
 
-from vla_core.alignment import Aligner, StreamMonitor, StreamStatus
+from vla_core.alignment import Aligner, StreamMonitor, StreamStatus, stamp_of
 from vla_core.embodiment import Embodiment
 from vla_core.embodiment.schema import Camera, Stream
 from vla_core.errors import VlaError
@@ -37,7 +37,7 @@ class StreamSubscriptions:
         self.names = tuple(names)
         self._host = host
         self._aligner = Aligner(embodiment, self.names)
-        self._monitors = {name: StreamMonitor() for name in self.names}
+        self._monitors: dict[str, StreamMonitor] = {}
         self._sources: dict[str, Camera | Stream] = {}
         self.problems: dict[str, str] = {}
         for name in self.names:
@@ -70,19 +70,12 @@ class StreamSubscriptions:
 
     def status(self, now_ns: int) -> tuple[StreamStatus, ...]:
         """How each stream arrives."""
-        return tuple(
-            StreamStatus(
-                name=name,
-                topic=self._sources[name].topic,
-                rate_hz=self._monitors[name].rate_hz(now_ns),
-                expected_rate_hz=float(self._sources[name].rate_hz),
-                age_s=self._monitors[name].age_s(now_ns),
-                received=self._monitors[name].received,
-                out_of_order=self._monitors[name].out_of_order,
-                newest_stamp_ns=self._monitors[name].newest_ns or 0,
-            )
-            for name in self.names
-        )
+        return tuple(self._monitors[name].status(name, self._sources[name].topic, now_ns) for name in self.names)
+
+    def begin_episode(self) -> None:
+        """An episode begins: the largest gap of each stream is measured from now on."""
+        for monitor in self._monitors.values():
+            monitor.begin_episode()
 
     def _add_camera(self, role: str, camera: Camera) -> None:
         self._sources[role] = camera
@@ -94,11 +87,13 @@ class StreamSubscriptions:
 
     def _subscribe(self, name: str, source: Camera | Stream, kind: type, read: Callable[[Any], Any]) -> None:
         by_header = source.stamp == "header"
+        monitor = self._monitors[name] = StreamMonitor(source.rate_hz)
 
         def handle(message: Any, receive_ns: int) -> None:
-            stamp_ns = to_ns(message.header.stamp) if by_header else receive_ns
-            self._monitors[name].note(stamp_ns)
             try:
+                header_ns = to_ns(message.header.stamp) if by_header else None
+                stamp_ns = stamp_of(name, source, header_ns, receive_ns)
+                monitor.note(stamp_ns, receive_ns)
                 value = read(message)
             except VlaError as error:
                 self._went_bad(name, str(error))

@@ -2,6 +2,7 @@
 
 from vla_core.alignment.aligner import Aligner
 from vla_core.alignment.monitor import StreamMonitor, StreamStatus
+from vla_core.alignment.stamps import stamp_of
 from vla_core.alignment.stream_buffer import StreamBuffer
 
-__all__ = ["Aligner", "StreamBuffer", "StreamMonitor", "StreamStatus"]
+__all__ = ["Aligner", "StreamBuffer", "StreamMonitor", "StreamStatus", "stamp_of"]

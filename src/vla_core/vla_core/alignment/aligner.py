@@ -20,10 +20,7 @@ class Aligner:
     """
 
     def __init__(self, embodiment: Embodiment, streams: Iterable[str]) -> None:
-        aligns = {role: camera.align for role, camera in embodiment.cameras.items()}
-        aligns |= {role: camera.align for role, camera in embodiment.depth_cameras.items()}
-        aligns |= {name: stream.align for name, stream in embodiment.streams.items()}
-        self._buffers = {name: StreamBuffer(aligns[name]) for name in streams}
+        self._buffers = {name: StreamBuffer(embodiment.sources[name].align) for name in streams}
         self._reference = None if embodiment.steps.clock == "fixed" else embodiment.steps.clock
         self._period_ns = embodiment.step_ns
         self._due: list[int] = []  # times of steps not decided yet, ascending

@@ -232,6 +232,11 @@ class Embodiment:
         """One unit per action dimension."""
         return self.units_of(self.action.fields)
 
+    @cached_property
+    def sources(self) -> Mapping[str, Camera | DepthCamera | Stream]:
+        """Everything that is subscribed to and recorded, by name: cameras, depth cameras, streams."""
+        return {**self.cameras, **self.depth_cameras, **self.streams}
+
     def field(self, reference: str) -> tuple[str, Stream, Field]:
         """Looks up ``stream.field``. Returns the stream's name, the stream and the field."""
         stream_name, _, field_name = reference.partition(".")
