@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,7 +28,11 @@ class Verdict:
 
 
 def stream_summary(
-    before: StreamStatus | None, after: StreamStatus, stamp: str, missing_steps: int = 0, marked_steps: int = 0
+    before: StreamStatus | None,
+    after: StreamStatus,
+    stamp: Literal["header", "arrival"],
+    missing_steps: int = 0,
+    marked_steps: int = 0,
 ) -> StreamSummary:
     """How a stream arrived during an episode.
 
