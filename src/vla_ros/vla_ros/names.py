@@ -15,6 +15,7 @@ START_EPISODE = "recorder/start_episode"
 STOP_EPISODE = "recorder/stop_episode"
 SET_RECORDER_PROMPT = "recorder/set_prompt"
 MARK_FAILURE = "recorder/mark_failure"
+MARK_SUCCESS = "recorder/mark_success"
 
 REPLAY_EPISODE = "replay/episode"
 

@@ -31,14 +31,23 @@ class StreamSubscriptions:
         host: of the node.
         embodiment: declares the streams.
         names: which cameras and streams.
+        on_native: takes every message of the streams that the embodiment keeps at their own rate.
     """
 
-    def __init__(self, host: NodeHost, embodiment: Embodiment, names: Iterable[str]) -> None:
+    def __init__(
+        self,
+        host: NodeHost,
+        embodiment: Embodiment,
+        names: Iterable[str],
+        on_native: Callable[[str, Sample], None] | None = None,
+    ) -> None:
         self.names = tuple(names)
         self._host = host
+        self._on_native = on_native
         self._aligner = Aligner(embodiment, self.names)
         self._monitors: dict[str, StreamMonitor] = {}
         self._sources: dict[str, Camera | Stream] = {}
+        self._topics: dict[str, str] = {}  # as they are called after namespace and remapping
         self.problems: dict[str, str] = {}
         for name in self.names:
             if name in embodiment.cameras:
@@ -70,7 +79,7 @@ class StreamSubscriptions:
 
     def status(self, now_ns: int) -> tuple[StreamStatus, ...]:
         """How each stream arrives."""
-        return tuple(self._monitors[name].status(name, self._sources[name].topic, now_ns) for name in self.names)
+        return tuple(self._monitors[name].status(name, self._topics[name], now_ns) for name in self.names)
 
     def begin_episode(self) -> None:
         """An episode begins: the largest gap of each stream is measured from now on."""
@@ -87,6 +96,7 @@ class StreamSubscriptions:
 
     def _subscribe(self, name: str, source: Camera | Stream, kind: type, read: Callable[[Any], Any]) -> None:
         by_header = source.stamp == "header"
+        on_native = self._on_native if isinstance(source, Stream) and source.native else None
         monitor = self._monitors[name] = StreamMonitor(source.rate_hz)
 
         def handle(message: Any, receive_ns: int) -> None:
@@ -99,9 +109,13 @@ class StreamSubscriptions:
                 self._went_bad(name, str(error))
                 return
             self._is_well(name)
-            self._aligner.push(name, Sample(stamp_ns, receive_ns, value))
+            sample = Sample(stamp_ns, receive_ns, value)
+            self._aligner.push(name, sample)
+            if on_native is not None:
+                on_native(name, sample)
 
-        self._host.subscribe(kind, source.topic, handle, qos.stream(_DEPTH, source.reliability))
+        entry = self._host.subscribe(kind, source.topic, handle, qos.stream(_DEPTH, source.reliability))
+        self._topics[name] = entry.topic
 
     def _went_bad(self, name: str, reason: str) -> None:
         if name not in self.problems:
