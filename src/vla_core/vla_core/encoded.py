@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import cv2
 import numpy as np
@@ -24,35 +24,40 @@ _JPEG_SCAN = 0xDA
 
 @dataclass(frozen=True, eq=False)
 class EncodedImage:
-    """A colour image as a JPEG or PNG file in memory.
+    """An image as a JPEG or PNG file in memory.
 
     Attributes:
         data: the file's bytes.
         format: what they are.
         height: [pixels].
         width: [pixels].
+        encoding: what it is when it is decoded: ``rgb8``, or a depth image's ``16UC1`` or ``32FC1``.
+        inverse_depth: (a, b) where the file's 16-bit pixels p stand for the depths a / (p - b); for ``32FC1`` only.
     """
 
     data: bytes | memoryview
     format: Literal["jpeg", "png"]
     height: int
     width: int
+    encoding: Literal["rgb8", "16UC1", "32FC1"] = "rgb8"
+    inverse_depth: tuple[float, float] | None = None
 
     @property
-    def shape(self) -> tuple[int, int, int]:
+    def shape(self) -> tuple[int, ...]:
         """Of the decoded image."""
-        return self.height, self.width, 3
+        return (self.height, self.width, 3) if self.encoding == "rgb8" else (self.height, self.width)
 
-    def decode(self) -> NDArray[np.uint8]:
-        """The image (H, W, 3) uint8 in RGB order.
+    def decode(self) -> NDArray[Any]:
+        """The image: (H, W, 3) uint8 in RGB order, or depths (H, W) uint16 or float32.
 
         Raises:
-            ImageError: the data cannot be decoded, or hold another size than they said.
+            ImageError: the data cannot be decoded, or hold another size or type than they said.
         """
-        image = decode_compressed_image(self.data, "rgb8")
+        stored = "16UC1" if self.inverse_depth else self.encoding
+        image = decode_compressed_image(self.data, stored)
         if image.shape != self.shape:
             raise ImageError(f"{self.format} image: expected {self.shape}, found {image.shape} after decoding")
-        return image
+        return image if self.inverse_depth is None else _depth(image, *self.inverse_depth)
 
 
 def encoded_image(data: bytes | memoryview) -> EncodedImage:
@@ -85,6 +90,24 @@ def encode_jpeg(image: NDArray[np.uint8], quality: int) -> bytes:
         raise ImageError(f"jpeg: expected an image (H, W, 3) uint8, found {image.shape} {image.dtype}")
     _, data = cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), (cv2.IMWRITE_JPEG_QUALITY, quality))
     return data.tobytes()
+
+
+def pixels_of(value: NDArray[Any] | EncodedImage) -> NDArray[Any]:
+    """An image's pixels, decoded if it came encoded. Raises ImageError."""
+    return value.decode() if isinstance(value, EncodedImage) else value
+
+
+def jpeg_of(value: NDArray[Any] | EncodedImage, quality: int) -> bytes | memoryview:
+    """A colour image as a JPEG file: as it came if it came as one, else encoded with this quality. Raises ImageError."""
+    if isinstance(value, EncodedImage) and value.format == "jpeg":
+        return value.data
+    return encode_jpeg(pixels_of(value), quality)
+
+
+def _depth(pixels: NDArray[np.uint16], a: float, b: float) -> NDArray[np.float32]:
+    """Depths of pixels that are proportional to their inverse; 0 stands for a pixel without a measurement: NaN."""
+    with np.errstate(divide="ignore"):
+        return np.where(pixels == 0, np.nan, a / (pixels - b)).astype(np.float32)
 
 
 def _jpeg_size(data: bytes | memoryview) -> tuple[int, int]:
