@@ -12,6 +12,7 @@ from vla_core.embodiment import Embodiment
 from vla_core.embodiment.schema import Camera, Stream
 from vla_core.episodes import EpisodeReader
 from vla_recorder.playback.source import Event, PlaybackError, PlayedTopic, chosen
+from vla_recorder.stream_values import stream_values
 
 _ARRIVAL_NS = 22_000_000  # from being due to being received: at most two ticks of a lockstep
 _IMAGE = "sensor_msgs/msg/Image"
@@ -54,7 +55,9 @@ class EpisodeSource:
         wanted = list(self.topics if topics is None else topics)
         with EpisodeReader(self._path) as episode:
             entries = sorted(entry for topic in wanted for entry in self._entries(episode, topic))
-            vectors = {topic: self._vectors(episode, topic) for topic in wanted if not self._is_camera(topic)}
+            vectors = {
+                topic: stream_values(episode, self.names[topic]) for topic in wanted if not self._is_camera(topic)
+            }
             for time_ns, is_image, topic, stamp_ns, row in entries:
                 value = episode.image(self.names[topic], row) if is_image else vectors[topic][row]
                 yield Event(topic, time_ns, stamp_ns, value)
@@ -95,25 +98,6 @@ class EpisodeSource:
         interpolated = self._sources()[name].align.method == "interpolate"
         stamps_ns = episode.stamps_ns if interpolated else episode.stream_stamps_ns(name)
         return stamps_ns[self._rows]
-
-    def _vectors(self, episode: EpisodeReader, topic: str) -> NDArray[np.float64]:
-        """A stream's vectors (T, size), put together from where the episode keeps their fields."""
-        name = self.names[topic]
-        kept = {"action": (self.embodiment.action.fields, episode.actions)}
-        for group, references in self.embodiment.proprioception.items():
-            kept[group] = (references, episode.proprioception(group))
-        parts = []
-        for field_name in self.embodiment.streams[name].fields:
-            found = [place for place, (references, _) in kept.items() if f"{name}.{field_name}" in references]
-            if not found:
-                return episode.stream_values(name)
-            parts.append(self._field(*kept[found[0]], f"{name}.{field_name}"))
-        return np.concatenate(parts, axis=1)
-
-    def _field(self, references: tuple[str, ...], values: NDArray[np.float64], wanted: str) -> NDArray[np.float64]:
-        """The columns (T, k) of one field in a vector that is several fields together."""
-        start = len(self.embodiment.names_of(references[: references.index(wanted)]))
-        return values[:, start : start + len(self.embodiment.names_of((wanted,)))]
 
 
 def _distinct(stamps_ns: NDArray[np.int64]) -> NDArray[np.int64]:
