@@ -24,7 +24,8 @@ from vla_recorder.playback import PlaybackProgress, PlaybackState
 from vla_recorder.playback.ros.commands import stretched
 from vla_recorder.playback.ros.messages import StreamMessages, message_from
 from vla_recorder.playback.ros.progress import progress_from, progress_message
-from vla_ros.codecs.fields import StreamCodec, message_type
+from vla_ros.codecs.definitions import message_type
+from vla_ros.codecs.fields import StreamCodec
 from vla_ros.time import to_duration, to_ns, to_time
 
 ROOT = Path(__file__).parents[3]

@@ -58,9 +58,10 @@ class Pacer(Protocol):
 class DataTopic:
     """A subscription of the loop: its messages wait here until the pacer delivers them."""
 
-    def __init__(self, handle: Any, handler: MessageHandler) -> None:
+    def __init__(self, handle: Any, handler: MessageHandler, wakes: bool) -> None:
         self.subscription = handle
         self.topic: str = handle.topic_name
+        self.wakes = wakes
         self.waiting: deque[tuple[Any, int]] = deque()  # with the system time at which the middleware received it [ns]
         self.delivered = 0
         self._handler = handler
@@ -177,10 +178,30 @@ class NodeHost:
 
     # -- what a node declares ---------------------------------------------------------------------------------------
 
-    def subscribe(self, message_type: type, topic: str, handler: MessageHandler, qos: QoSProfile) -> DataTopic:
-        """Subscribes; ``handler(message, receive_ns)`` runs in the loop."""
-        handle = self.node.create_subscription(message_type, topic, lambda _: None, qos, callback_group=self._group)
-        entry = DataTopic(handle, handler)
+    def subscribe(
+        self,
+        message_type: type,
+        topic: str,
+        handler: MessageHandler,
+        qos: QoSProfile,
+        raw: bool = False,
+        wakes: bool = True,
+    ) -> DataTopic:
+        """Subscribes; ``handler(message, receive_ns)`` runs in the loop.
+
+        Args:
+            message_type: of the topic.
+            topic: its name.
+            handler: takes the messages.
+            qos: must fit the publisher's.
+            raw: whether it gets serialized messages, as bytes.
+            wakes: whether a message is to be taken as soon as it comes. Else it waits, in real time, until the loop does
+                something anyway, a timer for example: that is cheaper, and when the message came is known all the same.
+        """
+        handle = self.node.create_subscription(
+            message_type, topic, lambda _: None, qos, callback_group=self._group, raw=raw
+        )
+        entry = DataTopic(handle, handler, wakes)
         self.topics.append(entry)
         return entry
 
@@ -308,15 +329,21 @@ class NodeHost:
     def stopped(self) -> bool:
         return self._stopped.is_set()
 
-    def wait(self, timeout_ns: int) -> None:
-        """Waits until a data topic has messages, a job is posted, or the time is over."""
+    def wait(self, timeout_ns: int, for_all: bool = True) -> None:
+        """Waits until a data topic has messages, a job is posted, or the time is over.
+
+        Args:
+            timeout_ns: the time [ns].
+            for_all: false: not for topics that were subscribed to with ``wakes`` false.
+        """
         if self._wait_set is None or self._wait_set_size != len(self.topics):
             self._wait_set_size = len(self.topics)
             self._wait_set = _rclpy.WaitSet(self._wait_set_size, 1, 0, 0, 0, 0, self.node.context.handle)
         wait_set = self._wait_set
         wait_set.clear_entities()
         for entry in self.topics:
-            wait_set.add_subscription(entry.subscription.handle)
+            if for_all or entry.wakes:
+                wait_set.add_subscription(entry.subscription.handle)
         wait_set.add_guard_condition(self._wake)
         wait_set.wait(max(0, timeout_ns))
 

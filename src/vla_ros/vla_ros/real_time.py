@@ -22,7 +22,7 @@ class RealTimePacer:
     def turn(self, host: NodeHost) -> None:
         now_ns = self.clock.now_ns()
         due = min((timer.due_ns or now_ns for timer in host.timers), default=now_ns + _LONGEST_WAIT_NS)
-        host.wait(min(due - now_ns, _LONGEST_WAIT_NS))
+        host.wait(min(due - now_ns, _LONGEST_WAIT_NS), for_all=False)
         host.run_jobs()
         for entry in host.topics:
             entry.take()

@@ -2,23 +2,36 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
-from typing import Any
-
-from sensor_msgs.msg import Image
+from typing import Any, Protocol
 
 from vla_core.alignment import Aligner, StreamMonitor, StreamStatus, stamp_of
 from vla_core.embodiment import Embodiment
-from vla_core.embodiment.schema import Camera, Stream
-from vla_core.errors import VlaError
+from vla_core.embodiment.schema import Camera, DepthCamera, Stream
+from vla_core.errors import StreamError, VlaError
 from vla_core.observation import Sample, Step
 from vla_ros import qos
-from vla_ros.codecs.fields import StreamCodec, message_type
-from vla_ros.codecs.images import image_of
+from vla_ros.codecs.definitions import definition_of, message_type
+from vla_ros.codecs.fields import StreamCodec
+from vla_ros.codecs.images import CameraCodec
+from vla_ros.codecs.serialized import SerializedStreamCodec, has_header
 from vla_ros.host import NodeHost
-from vla_ros.time import to_ns
 
-_DEPTH = 200  # a 1 kHz stream while the loop is busy for 0.2 s
+_QUEUED_S = 1.0  # what the middleware keeps for a loop that is busy
+_LEAST_NUMBERS = 200  # messages of streams, whose declared rate may be 0
+
+
+class Codec(Protocol):
+    """Reads the messages of one stream."""
+
+    def stamp_ns(self, message: Any) -> int | None:
+        """The header's stamp; None if there is no header."""
+        ...
+
+    def read(self, message: Any) -> Any:
+        """The value of a sample. Raises VlaError."""
+        ...
 
 
 class StreamSubscriptions:
@@ -32,6 +45,11 @@ class StreamSubscriptions:
         embodiment: declares the streams.
         names: which cameras and streams.
         on_native: takes every message of the streams that the embodiment keeps at their own rate.
+        wakes: whether messages are to be taken as soon as they come; false where the node's timer is soon enough, as it is for a
+            recorder.
+
+    Raises:
+        StreamError: a message type is not installed, or does not have a declared field.
     """
 
     def __init__(
@@ -40,20 +58,19 @@ class StreamSubscriptions:
         embodiment: Embodiment,
         names: Iterable[str],
         on_native: Callable[[str, Sample], None] | None = None,
+        wakes: bool = True,
     ) -> None:
         self.names = tuple(names)
         self._host = host
         self._on_native = on_native
         self._aligner = Aligner(embodiment, self.names)
         self._monitors: dict[str, StreamMonitor] = {}
-        self._sources: dict[str, Camera | Stream] = {}
+        self._sources = embodiment.sources
+        self._wakes = wakes
         self._topics: dict[str, str] = {}  # as they are called after namespace and remapping
         self.problems: dict[str, str] = {}
         for name in self.names:
-            if name in embodiment.cameras:
-                self._add_camera(name, embodiment.cameras[name])
-            else:
-                self._add_stream(name, embodiment.streams[name])
+            self._add(name, self._sources[name])
 
     def pop(self, now_ns: int) -> list[Step]:
         """Steps that are decided now, oldest first."""
@@ -86,35 +103,28 @@ class StreamSubscriptions:
         for monitor in self._monitors.values():
             monitor.begin_episode()
 
-    def _add_camera(self, role: str, camera: Camera) -> None:
-        self._sources[role] = camera
-        self._subscribe(role, camera, Image, lambda message: image_of(message, role, camera))
-
-    def _add_stream(self, name: str, stream: Stream) -> None:
-        self._sources[name] = stream
-        self._subscribe(name, stream, message_type(stream.type), StreamCodec(name, stream).read)
-
-    def _subscribe(self, name: str, source: Camera | Stream, kind: type, read: Callable[[Any], Any]) -> None:
-        by_header = source.stamp == "header"
+    def _add(self, name: str, source: Camera | DepthCamera | Stream) -> None:
+        kind, codec, raw = _codec(name, source)
         on_native = self._on_native if isinstance(source, Stream) and source.native else None
         monitor = self._monitors[name] = StreamMonitor(source.rate_hz)
 
         def handle(message: Any, receive_ns: int) -> None:
             try:
-                header_ns = to_ns(message.header.stamp) if by_header else None
-                stamp_ns = stamp_of(name, source, header_ns, receive_ns)
+                stamp_ns = stamp_of(name, source, codec.stamp_ns(message), receive_ns)
                 monitor.note(stamp_ns, receive_ns)
-                value = read(message)
+                value = codec.read(message)
             except VlaError as error:
                 self._went_bad(name, str(error))
                 return
-            self._is_well(name)
+            if self.problems:
+                self._is_well(name)
             sample = Sample(stamp_ns, receive_ns, value)
             self._aligner.push(name, sample)
             if on_native is not None:
                 on_native(name, sample)
 
-        entry = self._host.subscribe(kind, source.topic, handle, qos.stream(_DEPTH, source.reliability))
+        profile = qos.stream(_depth(source), source.reliability)
+        entry = self._host.subscribe(kind, source.topic, handle, profile, raw=raw, wakes=self._wakes)
         self._topics[name] = entry.topic
 
     def _went_bad(self, name: str, reason: str) -> None:
@@ -125,3 +135,23 @@ class StreamSubscriptions:
     def _is_well(self, name: str) -> None:
         if self.problems.pop(name, None):
             self._host.node.get_logger().info(f"stream '{name}' is well again")
+
+
+def _codec(name: str, source: Camera | DepthCamera | Stream) -> tuple[type, Codec, bool]:
+    """The type of a source's messages, what reads them, and whether it reads them serialized, which is cheaper."""
+    if not isinstance(source, Stream):
+        camera = CameraCodec(name, source)
+        return camera.message_type, camera, True
+    kind = message_type(source.type)
+    try:
+        definition = definition_of(kind)
+    except StreamError:
+        return kind, StreamCodec(name, source), False
+    if "header" in definition.fields and not has_header(definition):
+        return kind, StreamCodec(name, source), False
+    return kind, SerializedStreamCodec(name, source, definition), True
+
+
+def _depth(source: Camera | DepthCamera | Stream) -> int:
+    """How many messages of a topic the middleware keeps for the loop."""
+    return max(_LEAST_NUMBERS if isinstance(source, Stream) else 1, math.ceil(_QUEUED_S * source.rate_hz))

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from importlib import import_module
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import fields, is_dataclass
 from operator import attrgetter
 from typing import Any
 
@@ -12,20 +12,6 @@ from numpy.typing import NDArray
 
 from vla_core.embodiment.schema import Stream
 from vla_core.errors import StreamError
-
-
-def message_type(name: str) -> type:
-    """The class of a message type such as ``sensor_msgs/msg/JointState``.
-
-    Raises:
-        StreamError: there is no such type on this machine.
-    """
-    package, _, class_name = name.split("/")
-    try:
-        found: type = getattr(import_module(f"{package}.msg"), class_name)
-    except (ImportError, AttributeError) as error:
-        raise StreamError(f"message type '{name}': expected one that is installed, found none ({error})") from None
-    return found
 
 
 class StreamCodec:
@@ -44,6 +30,11 @@ class StreamCodec:
         self._seen: list[str] | None = None  # element names of the last message; they hardly ever change
         self._order: list[int] = []
 
+    def stamp_ns(self, message: Any) -> int | None:
+        """The header's stamp [ns]; None if the message has none."""
+        header = getattr(message, "header", None)
+        return None if header is None else header.stamp.sec * 1_000_000_000 + header.stamp.nanosec
+
     def read(self, message: Any) -> NDArray[np.float64]:
         """The vector of one message, in the order of the declaration.
 
@@ -60,9 +51,8 @@ class StreamCodec:
         if names != self._seen:
             missing = [name for name in wanted if name not in names]
             if missing:
-                raise StreamError(
-                    f"stream '{self._name}' on {self._stream.topic}: expected the elements {list(wanted)}, "
-                    f"found {list(names)} (missing: {', '.join(missing)})"
+                raise self._error(
+                    f"expected the elements {list(wanted)}, found {list(names)} (missing: {', '.join(missing)})"
                 )
             self._order = [names.index(name) for name in wanted]
             self._seen = list(names)
@@ -71,10 +61,35 @@ class StreamCodec:
     def _field(
         self, message: Any, path: str, getter: Any, order: list[int] | None, names: Sequence[str]
     ) -> NDArray[np.float64]:
-        values = np.atleast_1d(np.asarray(getter(message), dtype=np.float64))
-        expected = len(self._seen or ()) if order is not None else len(names)
+        by_element = order is not None and not names
+        try:
+            values = _flat(getter(message))
+        except (AttributeError, TypeError, ValueError):
+            raise self._error(f"field {path}: expected numbers, found none or something else among them") from None
+        expected = len(self._seen or ()) if by_element else len(names)
         if len(values) != expected:
-            raise StreamError(
-                f"stream '{self._name}' on {self._stream.topic}: field {path}: expected {expected} values, found {len(values)}"
-            )
-        return values[order] if order is not None else values
+            raise self._error(f"field {path}: expected {expected} values, found {len(values)} values")
+        return values[order] if by_element else values
+
+    def _error(self, text: str) -> StreamError:
+        return StreamError(f"stream '{self._name}' on {self._stream.topic}: {text}")
+
+
+def _flat(value: Any) -> NDArray[np.float64]:
+    """The numbers of a field in the order of its definition, whatever it is made of."""
+    if _members(value) is None and not (isinstance(value, list) and value and _members(value[0]) is not None):
+        return np.atleast_1d(np.asarray(value, dtype=np.float64))
+    return np.concatenate(list(_parts(value)))
+
+
+def _parts(value: Any) -> Iterator[NDArray[np.float64]]:
+    names = _members(value)
+    for part in value if names is None else (getattr(value, name) for name in names):
+        yield _flat(part)
+
+
+def _members(value: Any) -> list[str] | None:
+    """The names of a message's fields, in order; None for what is no message. rosbags' messages are dataclasses."""
+    if hasattr(value, "get_fields_and_field_types"):
+        return list(value.get_fields_and_field_types())
+    return [found.name for found in fields(value) if not found.name.startswith("__")] if is_dataclass(value) else None

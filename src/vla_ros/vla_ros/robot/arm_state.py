@@ -11,7 +11,8 @@ from control_msgs.msg import JointTrajectoryControllerState
 from vla_core.embodiment import Embodiment
 from vla_core.errors import LimitError, VlaError
 from vla_ros import qos
-from vla_ros.codecs.fields import StreamCodec, message_type
+from vla_ros.codecs.definitions import message_type
+from vla_ros.codecs.fields import StreamCodec
 from vla_ros.host import NodeHost
 
 _FRESH_NS = 500_000_000

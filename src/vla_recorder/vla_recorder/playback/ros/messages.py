@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from vla_core.embodiment.schema import Stream
 from vla_core.errors import StreamError
-from vla_ros.codecs.fields import message_type
+from vla_ros.codecs.definitions import message_type
 from vla_ros.time import to_ns, to_time
 
 Move = Callable[[int], int]

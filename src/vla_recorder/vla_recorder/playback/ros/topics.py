@@ -11,7 +11,7 @@ from vla_recorder.playback.episode_source import EpisodeSource
 from vla_recorder.playback.ros.messages import Move, StreamMessages, message_from
 from vla_recorder.playback.source import Event, PlaybackError, PlayedTopic
 from vla_ros import qos
-from vla_ros.codecs.fields import message_type
+from vla_ros.codecs.definitions import message_type
 from vla_ros.codecs.images import image_message
 from vla_ros.host import DataPublisher, NodeHost
 
