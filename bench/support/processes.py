@@ -1,0 +1,55 @@
+"""Processes that are measured, and what the system says about them."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+
+from vla.paths import checkout
+
+_TICKS = os.sysconf("SC_CLK_TCK")
+_PAGE = os.sysconf("SC_PAGE_SIZE")
+_END_S = 20.0
+
+
+class Child:
+    """A Python module in a process of its own, which ends with the block. What it says goes to a file."""
+
+    def __init__(self, arguments: Sequence[str], environment: Mapping[str, str], log: Path) -> None:
+        self._command = [sys.executable, "-m", *arguments]
+        self._environment = {**environment, "PYTHONPATH": str(checkout())}
+        self._log = log
+
+    def __enter__(self) -> Child:
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(self._command, env=self._environment, stdout=log, stderr=log)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._process.send_signal(signal.SIGINT)
+        try:
+            self._process.wait(_END_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+    def require_alive(self) -> None:
+        """Raises RuntimeError with what the process said last, if it has ended."""
+        if self._process.poll() is not None:
+            raise RuntimeError(f"{self._command[2]} has ended:\n{self._log.read_text()[-2000:]}")
+
+    def cpu_s(self) -> float:
+        """Processor time of all its threads so far, user's and system's [s]."""
+        fields = Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / _TICKS
+
+    def rss_mb(self) -> float:
+        """Memory that it occupies [MB]."""
+        return int(Path(f"/proc/{self._process.pid}/statm").read_text().split()[1]) * _PAGE * 1e-6

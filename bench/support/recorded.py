@@ -1,0 +1,72 @@
+"""What an episode lost, counted from the numbers in its images and joint states. Read with h5py alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.support.pictures import read_number
+from bench.support.robot import Robot
+
+_EXACT_S = 1e-6
+
+
+@dataclass
+class Losses:
+    """Counts over any number of episodes.
+
+    Attributes:
+        rows: read.
+        joint_messages: kept beside the rows.
+        dropped: images and joint messages that are missing between the first and the last of an episode.
+        duplicated: images and joint messages that are there twice.
+        misaligned: rows whose images do not belong together, or whose joints are not where they were at the row's time.
+        image_bytes: of all images as they are kept.
+    """
+
+    rows: int = 0
+    joint_messages: int = 0
+    dropped: int = 0
+    duplicated: int = 0
+    misaligned: int = 0
+    image_bytes: int = 0
+
+    def add(self, path: Path, robot: Robot, start_ns: int) -> None:
+        """Counts an episode."""
+        with h5py.File(path, "r") as file:
+            numbers = [self._image_numbers(file["observations/images"][role]) for role in robot.roles]
+            stamps = file["vla/stamp_ns"][:]
+            joint_time_s = file["observations/qpos"][:, 0]
+            native = file.get("vla/native/joints/value")
+            joints = native[:, 1].astype(np.int64) if native is not None else np.zeros(0, np.int64)
+        self.rows += len(stamps)
+        self.joint_messages += len(joints)
+        for found in (*numbers, joints):
+            self._count(found)
+        wrong_joints = np.abs(joint_time_s - (stamps - start_ns) * 1e-9) > _EXACT_S
+        wrong_images = np.any([found != numbers[0] for found in numbers[1:]], axis=0)
+        self.misaligned += int(np.sum(wrong_joints | wrong_images))
+
+    def _image_numbers(self, dataset: Any) -> NDArray[np.int64]:
+        found = []
+        for stored in dataset:
+            image = stored if stored.ndim == 3 else cv2.imdecode(stored, cv2.IMREAD_COLOR)
+            self.image_bytes += stored.size if stored.ndim == 3 else int(np.flatnonzero(stored)[-1]) + 1
+            found.append(read_number(image))
+        return np.array(found, dtype=np.int64)
+
+    def _count(self, numbers: NDArray[np.int64]) -> None:
+        steps = np.diff(np.sort(numbers))
+        self.duplicated += int(np.sum(steps == 0))
+        self.dropped += int(np.sum(steps[steps > 1] - 1))
+
+
+def recorded_in(folder: Path) -> Sequence[Path]:
+    return sorted(folder.glob("*.hdf5"))
