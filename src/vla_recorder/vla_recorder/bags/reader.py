@@ -64,6 +64,23 @@ class BagMessage:
         return self.receive_ns if header is None else header.stamp.sec * 1_000_000_000 + header.stamp.nanosec
 
 
+@dataclass(frozen=True, eq=False)
+class SerializedMessage:
+    """A message of a bag as it was on its way.
+
+    Attributes:
+        topic: where it was received.
+        type: of the message.
+        receive_ns: when the recorder received it [ns].
+        data: as the middleware serialized it (CDR).
+    """
+
+    topic: str
+    type: str
+    receive_ns: int
+    data: bytes
+
+
 class BagReader:
     """A bag, open for reading: a folder with ``metadata.yaml``, or a single ``.mcap`` or ``.db3`` file.
 
@@ -114,6 +131,11 @@ class BagReader:
         Raises:
             BagError: a topic is not in the bag, or the bag is broken at some place.
         """
+        for message in self.serialized(topics):
+            yield BagMessage(message.topic, message.type, message.receive_ns, self.deserialized(message))
+
+    def serialized(self, topics: Iterable[str] | None = None) -> Iterator[SerializedMessage]:
+        """Reads messages as :meth:`messages` does, without looking into them. Raises BagError."""
         names = list(self.topics if topics is None else topics)
         self.require(*names)
         connections = [connection for connection in self._reader.connections if connection.topic in names]
@@ -123,11 +145,15 @@ class BagReader:
         while True:
             with self._reported("expected a whole message"):
                 entry = next(raw, None)
-                if entry is None:
-                    return
-                connection, receive_ns, data = entry
-                value = self._reader.deserialize(data, connection.msgtype)
-            yield BagMessage(connection.topic, connection.msgtype, receive_ns, value)
+            if entry is None:
+                return
+            connection, receive_ns, data = entry
+            yield SerializedMessage(connection.topic, connection.msgtype, receive_ns, data)
+
+    def deserialized(self, message: SerializedMessage) -> Any:
+        """What a message holds: an object with the attributes of the ROS message of its type. Raises BagError."""
+        with self._reported("expected a whole message"):
+            return self._reader.deserialize(message.data, message.type)
 
     def _add(self, connection: Any) -> None:
         """Takes a connection; a topic may have several."""

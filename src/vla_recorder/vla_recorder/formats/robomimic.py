@@ -1,7 +1,7 @@
 """Our episodes as a robomimic data set: one HDF5 file with a demonstration for each, and back.
 
 The layout is that of robomimic's docs/datasets/overview.md. Actions are scaled to -1 to 1 there; the scale stands beside them.
-What the layout has no place for, a copy of an episode's group ``/vla``, stands in each demonstration, where robomimic does not look.
+What the layout has no place for, a copy of an episode's group ``/vla``, stands in each demonstration; robomimic ignores it.
 """
 
 from __future__ import annotations
