@@ -7,15 +7,17 @@ from __future__ import annotations
 
 import sys
 import time
+from contextlib import suppress
 from typing import Any
 
 import rclpy
-from rclpy.executors import SingleThreadedExecutor
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.experimental import EventsExecutor
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
 from sensor_msgs.msg import Image, JointState
 
+from bench.support.processes import READY
 from bench.support.robot import Robot
 
 WAYS = ("events-raw", "events-typed", "single-raw", "drain-raw-5", "drain-raw-10", "drain-typed-10")
@@ -31,7 +33,8 @@ def subscribe(node: Node, robot: Robot, raw: bool) -> list[Any]:
 def drain(subscriptions: list[Any], period_s: float) -> None:
     """Takes what is there, every so often: no executor at all."""
     due = time.monotonic()
-    while True:
+    print(READY, flush=True)
+    while rclpy.ok():
         for subscription in subscriptions:
             with subscription.handle:
                 take = subscription.handle.take_message
@@ -41,6 +44,13 @@ def drain(subscriptions: list[Any], period_s: float) -> None:
         time.sleep(max(0.0, due - time.monotonic()))
 
 
+def spin(executor: SingleThreadedExecutor | EventsExecutor, node: Node) -> None:
+    executor.add_node(node)
+    print(READY, flush=True)
+    with suppress(ExternalShutdownException):
+        executor.spin()
+
+
 def main() -> None:
     way, form, *period_ms = sys.argv[1].split("-")
     rclpy.init()
@@ -48,9 +58,10 @@ def main() -> None:
     subscriptions = subscribe(node, Robot(), raw=form == "raw")
     if way == "drain":
         drain(subscriptions, float(period_ms[0]) * 1e-3)
-    executor = EventsExecutor() if way == "events" else SingleThreadedExecutor()
-    executor.add_node(node)
-    executor.spin()
+    else:
+        spin(EventsExecutor() if way == "events" else SingleThreadedExecutor(), node)
+    node.destroy_node()  # so that the source need not find out that nobody listens any more
+    rclpy.try_shutdown()
 
 
 if __name__ == "__main__":

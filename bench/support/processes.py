@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -15,6 +16,9 @@ from vla.paths import checkout
 _TICKS = os.sysconf("SC_CLK_TCK")
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 _END_S = 20.0
+_READY_S = 60.0
+
+READY = "ready"  # what a process says when it does what it is there for
 
 
 class Child:
@@ -22,23 +26,34 @@ class Child:
 
     def __init__(self, arguments: Sequence[str], environment: Mapping[str, str], log: Path) -> None:
         self._command = [sys.executable, "-m", *arguments]
-        self._environment = {**environment, "PYTHONPATH": str(checkout())}
+        path = [str(checkout()), *filter(None, [environment.get("PYTHONPATH")])]
+        self._environment = {**environment, "PYTHONPATH": os.pathsep.join(path)}
         self._log = log
 
     def __enter__(self) -> Child:
         with self._log.open("ab") as log:
+            self._said_before = log.tell()
             self._process = subprocess.Popen(self._command, env=self._environment, stdout=log, stderr=log)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._process.send_signal(signal.SIGINT)
+        self._process.send_signal(signal.SIGTERM)
         try:
             self._process.wait(_END_S)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+
+    def wait_until_ready(self) -> None:
+        """Waits until it has said that it is ready. Raises RuntimeError if it does not within a minute."""
+        deadline = time.monotonic() + _READY_S
+        while READY not in self._log.read_text(errors="replace")[self._said_before :]:
+            self.require_alive()
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"{self._command[2]} was not ready within {_READY_S:.0f} s")
+            time.sleep(0.05)
 
     def require_alive(self) -> None:
         """Raises RuntimeError with what the process said last, if it has ended."""

@@ -38,13 +38,13 @@ class Trials:
     environment: Mapping[str, str]
     start_ns: int
     operator: Operator
-    robot: Robot = Robot()
+    robot: Robot
 
     def cost_of_discarding(self, way: str, window_s: float) -> float:
         """Processor time by time of a process that subscribes and throws everything away."""
         with Child(["bench.support.discard", way], self.environment, self.folder / "discard.log") as child:
-            time.sleep(2 * _SETTLE_S)
-            child.require_alive()
+            child.wait_until_ready()
+            time.sleep(_SETTLE_S)
             return _cost(child, window_s)
 
     def cost_of_recording(self, images: str, window_s: float) -> float:
@@ -116,7 +116,6 @@ class Trials:
         arguments = [part for name, value in parameters.items() for part in ("-p", f"{name}:={value}")]
         command = ["vla_recorder.recorder_node", "--ros-args", *arguments]
         with Child(command, self.environment, self.folder / "recorder.log") as child:
-            time.sleep(_SETTLE_S)
             yield child
 
 
@@ -130,9 +129,8 @@ def trials(folder: Path, environment: Mapping[str, str]) -> Iterator[Trials]:
     operator = Operator()
     try:
         with Child(["bench.support.source", str(start_ns)], environment, folder / "source.log") as source:
-            time.sleep(2 * _SETTLE_S)
-            source.require_alive()
-            yield Trials(folder, environment, start_ns, operator)
+            source.wait_until_ready()
+            yield Trials(folder, environment, start_ns, operator, Robot())
     finally:
         operator.close()
         rclpy.try_shutdown()

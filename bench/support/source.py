@@ -6,6 +6,7 @@ number of the message. Messages are serialized once and changed in place: this p
 
 from __future__ import annotations
 
+import signal
 import struct
 import sys
 import time
@@ -17,6 +18,7 @@ from rclpy.serialization import serialize_message
 from sensor_msgs.msg import Image, JointState
 
 from bench.support.pictures import picture, write_number
+from bench.support.processes import READY
 from bench.support.robot import JOINTS, Robot
 from vla_ros.codecs.images import image_message
 
@@ -53,9 +55,8 @@ class NumberedJoints:
 
     def __init__(self) -> None:
         values = [*_PLACEHOLDERS, *(0.1 * number for number in range(len(JOINTS) - 2))]
-        message = JointState(
-            name=list(JOINTS), position=values, velocity=values[2:] + [0.0, 0.0], effort=values[2:] + [0.0, 0.0]
-        )
+        still = [0.0] * len(JOINTS)
+        message = JointState(name=list(JOINTS), position=values, velocity=still, effort=still)
         self._data = bytearray(serialize_message(message))
         self._at = self._data.index(struct.pack("<dd", *_PLACEHOLDERS))
 
@@ -75,6 +76,7 @@ def publish(robot: Robot, start_ns: int) -> None:
         for number, role in enumerate(robot.roles)
     ]
     ticks_per_image = robot.joint_rate_hz / robot.rate_hz
+    print(READY, flush=True)
     begin = time.monotonic()
     tick = 0
     while True:
@@ -91,7 +93,8 @@ def publish(robot: Robot, start_ns: int) -> None:
 
 
 def main() -> None:
-    rclpy.init()
+    rclpy.init(signal_handler_options=rclpy.SignalHandlerOptions.NO)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     publish(Robot(), int(sys.argv[1]))
 
 
