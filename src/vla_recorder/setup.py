@@ -11,6 +11,7 @@ setup(
     entry_points={
         "console_scripts": [
             "recorder_node = vla_recorder.recorder_node:main",
+            "recorder_console = vla_recorder.console_node:main",
             "playback_node = vla_recorder.playback_node:main",
         ]
     },

@@ -189,7 +189,7 @@ def _steps(
         if message.receive_ns - due_ns > 2 * _LONGEST_WAIT_NS:
             yield from ((step, due_ns) for step in streams.pop(due_ns + _LONGEST_WAIT_NS))
             due_ns = message.receive_ns // _TICK_NS * _TICK_NS
-        while due_ns <= message.receive_ns:
+        while due_ns < message.receive_ns:  # what was received until a tick is delivered before it
             for step in streams.pop(due_ns):
                 yield step, due_ns
             due_ns += _TICK_NS

@@ -124,7 +124,7 @@ def _cut(path: Path, target: Path, parts: Sequence[tuple[int, int | None]], prog
 
 def _copy(path: Path, target: Path) -> Path:
     """Copies an episode under the next free number of a folder, in the way in which a new one gets there."""
-    copy = reserve_episode(target)
+    copy, lock = reserve_episode(target)
     try:
         with hdf5.reported(copy, "copy the episode"):
             shutil.copyfile(path, partial_of(copy))
@@ -133,4 +133,6 @@ def _copy(path: Path, target: Path) -> Path:
     except BaseException:
         partial_of(copy).unlink(missing_ok=True)
         raise
+    finally:
+        lock.release()
     return copy

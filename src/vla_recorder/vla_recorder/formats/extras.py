@@ -28,7 +28,10 @@ class Extras:
         info = episode.info
         created = datetime.fromisoformat(info.created)
         attributes = attributes_at_start(info.metadata, info.recorder, created)
-        attributes |= attributes_at_end(info.outcome, info.summary) | {Attribute.STEPS: info.steps}
+        attributes |= attributes_at_end(info.outcome, info.summary) | {
+            Attribute.STEPS: info.steps,
+            Attribute.PROMPTS: json.dumps(info.prompts),
+        }
         embodiment = attributes.pop(Attribute.EMBODIMENT)
         if embodiment not in self._embodiments:
             self._embodiments.append(embodiment)

@@ -1,0 +1,115 @@
+"""The pages: one file each, that asks nobody for anything, and shows what is in the episode."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from vla_core.episodes import EpisodeReader
+from vla_recorder.pages import write_episode_page, write_list_page
+from vla_recorder.pages.pictures import films_of
+
+# whatever a browser would fetch: an address in an attribute, a style or a script, other than data inside of the page
+REQUEST = re.compile(
+    r"""(?:src|href|action)\s*=\s*["'](?!data:|#)|url\(|@import|https?://(?!www\.w3\.org)|fetch\(|import\("""
+)
+
+
+def scripts_of(text: str, selector: str) -> list[Any]:
+    return [
+        json.loads(found)
+        for found in re.findall(rf'<script type="application/json" {selector}>(.*?)</script>', text, re.S)
+    ]
+
+
+@pytest.mark.parametrize("images", ["raw", "jpeg"])
+def test_the_page_holds_what_the_episode_holds(tmp_path: Path, small, embodied, images: str) -> None:
+    path = small(tmp_path, embodied(images), policy_id="act")
+    write_episode_page(path, tmp_path / "page.html")
+    text = (tmp_path / "page.html").read_text()
+    (content,) = scripts_of(text, 'id="content"')
+    with EpisodeReader(path) as episode:
+        np.testing.assert_allclose(content["time"], (episode.stamps_ns - episode.stamps_ns[0]) * 1e-9, atol=1e-4)
+        assert [content["prompts"][k] for k in content["promptIndex"]] == episode.prompts
+        assert content["endSteps"] == 2
+        assert content["marked"] == {"wrist": [3, 7]} or content["marked"] == {"wrist": [3, 7, 10, 11]}
+        titles = {section["title"]: section["plots"] for section in content["sections"]}
+        assert set(titles) >= {"Measured and commanded", "Velocity", "Stream force", "Policy"}
+        first = titles["Measured and commanded"][0]
+        measured, action = first["series"]
+        np.testing.assert_allclose(measured["values"], episode.qpos[:, 0], rtol=1e-4)
+        np.testing.assert_allclose(action["values"], episode.actions[:, 0], rtol=1e-4)
+        gripper = titles["Measured and commanded"][2]
+        assert [series["name"] for series in gripper["series"]] == ["measured", "action"]
+        films = scripts_of(text, 'class="film" data-role="wrist"')[0]
+        assert len(films) == len(episode)
+        shown = cv2.imdecode(np.frombuffer(base64.b64decode(films[5]), np.uint8), 1)[:, :, ::-1]
+        assert np.abs(shown.astype(int) - episode.image("wrist", 5)).mean() < 6
+
+
+def test_the_page_asks_nobody_for_anything(tmp_path: Path, small) -> None:
+    path = small(tmp_path)
+    write_episode_page(path, tmp_path / "page.html")
+    write_list_page(tmp_path, [path], tmp_path / "list.html")
+    for name in ("page.html", "list.html"):
+        assert not REQUEST.search((tmp_path / name).read_text())
+
+
+def test_a_prompt_cannot_leave_its_place(tmp_path: Path, small) -> None:
+    path = small(tmp_path, prompts=("</script><script>alert(1)</script>", "<b>put</b>"))
+    write_episode_page(path, tmp_path / "page.html")
+    write_list_page(tmp_path, [path], tmp_path / "list.html")
+    for name in ("page.html", "list.html"):
+        text = (tmp_path / name).read_text()
+        assert "<script>alert" not in text
+        assert "<b>put" not in text
+
+
+def test_numbers_that_are_none_are_gaps(tmp_path: Path, small) -> None:
+    import h5py
+
+    path = small(tmp_path)
+    with h5py.File(path, "a") as file:
+        file["observations/qvel"][3] = np.nan
+    write_episode_page(path, tmp_path / "page.html")
+    (content,) = scripts_of((tmp_path / "page.html").read_text(), 'id="content"')
+    velocity = next(section for section in content["sections"] if section["title"] == "Velocity")
+    assert velocity["plots"][0]["series"][0]["values"][3] is None
+
+
+class Counted:
+    def begin(self, what: str, total: int | None) -> None:
+        self.total = total
+        self.done = 0
+
+    def advance(self, count: int = 1) -> None:
+        self.done += count
+
+
+def test_images_keep_a_budget_and_tell_progress(tmp_path: Path, small) -> None:
+    with EpisodeReader(small(tmp_path)) as episode:
+        counted = Counted()
+        scene = films_of(episode, counted)[0]
+        assert (scene.every, len(scene.images)) == (1, 12)
+        assert counted.done == counted.total == 24
+        tight = films_of(episode, counted, budget=sum(len(image) for image in scene.images) // 4)
+        assert tight[0].every > 1
+        assert len(tight[0].images) == len(range(0, 12, tight[0].every))
+
+
+def test_the_list_shows_every_episode_and_names_what_is_broken(tmp_path: Path, small) -> None:
+    good = small(tmp_path)
+    bad = tmp_path / "episode_1.hdf5"
+    bad.write_bytes(b"no episode")
+    write_list_page(tmp_path, [good, bad], tmp_path / "list.html")
+    text = (tmp_path / "list.html").read_text()
+    assert text.count("data:image/jpeg;base64,") == 3
+    assert "pick up the ball → put it down" in text
+    assert "expected a whole HDF5 file" in text

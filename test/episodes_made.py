@@ -1,0 +1,190 @@
+"""Small episodes with everything that one can hold, for the tests of formats and pages."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vla_core.action_chunk import ActionChunk
+from vla_core.embodiment import Embodiment
+from vla_core.embodiment.loading import embodiment_from_mapping
+from vla_core.episodes import EpisodeMetadata, EpisodeReader, Hdf5EpisodeWriter, RecordingSummary, StreamSummary
+from vla_core.episodes.beside import NativeSamples, RolloutChunk
+from vla_core.observation import Sample, Step
+
+START_NS = 1_795_000_000_123_456_789
+PERIOD_NS = 100_000_000
+HEIGHT, WIDTH = 24, 32
+JOINTS = ["left", "right"]
+
+
+def small_embodiment(images: str = "raw", depth: bool = True, **changes: Any) -> Embodiment:
+    """Two joints and a gripper, two cameras, perhaps a depth camera, and a force sensor that is recorded beside."""
+    exact = {"method": "nearest", "tolerance_ms": 1}
+    before = {"method": "latest_before", "tolerance_ms": 60, "on_missing": "mark"}
+    between = {"method": "interpolate", "tolerance_ms": 50}
+    camera = {"width": WIDTH, "height": HEIGHT, "rate_hz": 10, "images": images}
+    depth_camera = {
+        "topic": "/depth",
+        "width": WIDTH,
+        "height": HEIGHT,
+        "rate_hz": 10,
+        "encoding": "16UC1",
+        "unit": "mm",
+    }
+    elements = {"path": "name", "names": JOINTS}
+    declared = {
+        "schema": "vla/embodiment/1",
+        "name": "small",
+        "joints": [
+            {"name": name, "position": {"min": -2, "max": 2}, "velocity": 1, "acceleration": 1, "jerk": 1}
+            for name in JOINTS
+        ],
+        "cameras": {
+            "scene": {"topic": "/scene", "align": exact} | camera,
+            "wrist": {"topic": "/wrist", "align": before} | camera,
+        },
+        "depth_cameras": {"far": depth_camera | {"align": exact}} if depth else {},
+        "streams": {
+            "state": {
+                "topic": "/state",
+                "type": "sensor_msgs/msg/JointState",
+                "rate_hz": 100,
+                "align": between,
+                "elements": elements,
+                "fields": {
+                    "position": {"path": "position", "unit": "rad"},
+                    "velocity": {"path": "velocity", "unit": "rad/s"},
+                },
+            },
+            "command": {
+                "topic": "/command",
+                "type": "sensor_msgs/msg/JointState",
+                "rate_hz": 100,
+                "align": between,
+                "elements": elements,
+                "fields": {"position": {"path": "position", "unit": "rad"}},
+            },
+            "grip": {
+                "topic": "/grip",
+                "type": "std_msgs/msg/Float64",
+                "rate_hz": 20,
+                "stamp": "arrival",
+                "align": {"method": "latest_before", "tolerance_ms": 500},
+                "fields": {"position": {"path": "data", "unit": "m", "names": ["gripper"]}},
+            },
+            "force": {
+                "topic": "/force",
+                "type": "geometry_msgs/msg/WrenchStamped",
+                "rate_hz": 50,
+                "native": True,
+                "align": {"method": "latest_before", "tolerance_ms": 60},
+                "fields": {"force": {"path": "wrench.force", "unit": "N", "names": ["x", "y", "z"]}},
+            },
+        },
+        "proprioception": {"qpos": ["state.position", "grip.position"], "qvel": ["state.velocity"]},
+        "action": {"kind": "joint_position", "fields": ["command.position", "grip.position"]},
+        "gripper": {
+            "action": "gripper",
+            "goal_topic": "/goal",
+            "state": "grip.position",
+            "command_topic": "/grip",
+            "open": 0.04,
+            "closed": 0.0,
+            "close_below": 0.018,
+            "open_above": 0.022,
+            "max_effort": 20,
+        },
+        "arm": {"name": "arm", "controllers": "arm"},
+        "steps": {"clock": "scene", "rate_hz": 10, "end_steps": 2},
+    }
+    return embodiment_from_mapping(declared | changes, "small")
+
+
+def picture(index: int, seed: int = 0) -> np.ndarray:
+    """An image that only the step of this index shows: smooth, as a camera's are, so that codecs lose little."""
+    rows, columns = np.mgrid[0:HEIGHT, 0:WIDTH]
+    red, green, blue = rows * 5 + index, columns * 4 + 60 * seed, (rows + columns) * 2 + 3 * index
+    return np.stack([red, green, blue], axis=-1).astype(np.uint8)
+
+
+def small_step(embodiment: Embodiment, index: int) -> Step:
+    """A step whose numbers nobody could have guessed; the wrist camera is too old in every fourth."""
+    stamp_ns = START_NS + index * PERIOD_NS + (index % 3)
+    random = np.random.default_rng(index)
+    old = index % 4 == 3
+    samples = {
+        "scene": Sample(stamp_ns, stamp_ns, picture(index)),
+        "wrist": Sample(stamp_ns - (90_000_000 if old else 7_000_000), stamp_ns, picture(index, 1)),
+        "state": Sample(stamp_ns - 1_000_001, stamp_ns, random.normal(size=4)),
+        "command": Sample(stamp_ns - 2_000_001, stamp_ns, random.normal(size=2) / 3),
+        "grip": Sample(stamp_ns - 40_000_001, stamp_ns, random.uniform(0, 0.04, 1)),
+        "force": Sample(stamp_ns - 3_000_001, stamp_ns, random.normal(size=3) * 10),
+    }
+    for role in embodiment.depth_cameras:
+        depths = (np.arange(HEIGHT * WIDTH) * 7 + index).astype(np.uint16).reshape(HEIGHT, WIDTH)
+        samples[role] = Sample(stamp_ns, stamp_ns, depths)
+    return Step(stamp_ns, samples, frozenset({"wrist"} if old else ()))
+
+
+def write_small(
+    folder: Path,
+    embodiment: Embodiment | None = None,
+    steps: int = 10,
+    prompts: tuple[str, ...] = ("pick up the ball", "put it down"),
+    outcome: str = "success",
+    policy_id: str = "",
+) -> Path:
+    """An episode; its prompt changes half-way if there are two."""
+    embodiment = embodiment or small_embodiment()
+    writer = Hdf5EpisodeWriter(
+        folder, EpisodeMetadata(prompts[0], "sim", embodiment, "ball", 7, policy_id), "tests 1.0"
+    )
+    for index in range(steps):
+        writer.append(small_step(embodiment, index), prompts[-1] if index >= steps // 2 else prompts[0])
+    times = START_NS + np.arange(4 * steps) * (PERIOD_NS // 4)
+    writer.beside(NativeSamples("force", times, times + 5, np.random.default_rng(1).normal(size=(len(times), 3))))
+    if policy_id:
+        actions = np.random.default_rng(2).normal(size=(5, 3))
+        chunk = ActionChunk(actions, embodiment.action_names, START_NS, PERIOD_NS, START_NS, policy_id, 1, 12_000_000)
+        writer.beside(RolloutChunk(chunk, START_NS + 1, "receding_horizon", False))
+    streams = {name: StreamSummary(100, float(source.rate_hz)) for name, source in embodiment.sources.items()}
+    return writer.finish(outcome, RecordingSummary(3, streams))
+
+
+def assert_same(first: Path, second: Path, images: str = "exact", beside: bool = True, atol: float = 0.0) -> None:
+    """Fails where two episodes differ in a row, in their images, or in what they say about themselves."""
+    with EpisodeReader(first) as one, EpisodeReader(second) as two:
+        assert len(one) == len(two)
+        known, found = one.info, two.info
+        assert (known.outcome, known.created, known.recorder, known.summary) == (
+            found.outcome,
+            found.created,
+            found.recorder,
+            found.summary,
+        )
+        for field in ("prompt", "robot", "task", "seed", "policy_id"):
+            assert getattr(known.metadata, field) == getattr(found.metadata, field)
+        assert one.prompts == two.prompts
+        np.testing.assert_array_equal(one.stamps_ns, two.stamps_ns)
+        np.testing.assert_array_equal(one.markers, two.markers)
+        np.testing.assert_allclose(one.actions, two.actions, rtol=0, atol=atol)
+        embodiment = known.metadata.embodiment
+        for group in embodiment.proprioception:
+            np.testing.assert_array_equal(one.proprioception(group), two.proprioception(group))
+        for name in found.metadata.embodiment.sources:
+            np.testing.assert_array_equal(one.stream_stamps_ns(name), two.stream_stamps_ns(name))
+            np.testing.assert_array_equal(one.stream_ages_ns(name), two.stream_ages_ns(name))
+            np.testing.assert_array_equal(one.valid(name), two.valid(name))
+        np.testing.assert_array_equal(one.stream_values("force"), two.stream_values("force"))
+        if beside:
+            np.testing.assert_array_equal(one.native("force").values, two.native("force").values)
+            np.testing.assert_array_equal(one.native("force").stamps_ns, two.native("force").stamps_ns)
+        for role in embodiment.cameras:
+            errors = np.abs(one.images(role).astype(int) - two.images(role))
+            if images == "exact":
+                assert errors.max() == 0
+            else:
+                assert errors.mean() < 3
