@@ -15,7 +15,8 @@ setup(
             "playback_node = vla_recorder.playback_node:main",
         ]
     },
-    install_requires=["setuptools", "vla_core", "vla_ros", "rich", "rosbags"],
+    package_data={"vla_recorder.pages": ["templates/*"]},
+    install_requires=["setuptools", "vla_core", "vla_ros", "rich", "rosbags", "jinja2", "pyarrow", "av"],
     description="Records demonstrations and rollouts, and plays recordings back",
     maintainer="vla maintainers",
     maintainer_email="vla@example.org",
