@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import rclpy
 import yaml
 from rclpy.qos import QoSProfile
 
@@ -20,6 +21,8 @@ from vla.supervisor import Supervisor, ros_arguments
 from vla_core import config
 from vla_ros import qos
 from vla_ros.host import NodeHost
+from vla_ros.lockstep import LockstepLeader
+from vla_ros.lockstep.leader import Span
 from vla_ros.nodes import make_host
 
 EMBODIMENTS = Path(__file__).parents[1] / "config" / "embodiments"
@@ -37,9 +40,12 @@ class Nodes:
     def __exit__(self, *_: object) -> None:
         self.stop()
 
-    def start(self, name: str, build: Callable[[Any], Any], **parameters: Any) -> Any:
+    def start(self, name: str, build: Callable[[Any], Any], namespace: str = "", **parameters: Any) -> Any:
         """Starts a node with parameters; returns the application that ``build`` made. ROS must run."""
-        host = make_host(name, ros_arguments(parameters))
+        arguments = ros_arguments(parameters)
+        if namespace:
+            arguments += ["-r", f"__ns:={namespace}"]
+        host = make_host(name, arguments)
         application = build(host)
         thread = threading.Thread(target=host.run, name=name, daemon=True)
         thread.start()
@@ -103,6 +109,31 @@ class Collector:
 
     def _on_status(self, message: Any, receive_ns: int) -> None:
         self._servers_known = True
+
+
+class Leader:
+    """Simulated time for nodes that need no simulator. A context manager."""
+
+    def __init__(self, participants: list[str]) -> None:
+        node = rclpy.create_node("leader")
+        self.pacer = LockstepLeader(node, participants, 10_000_000)
+        self.host = NodeHost(node, self.pacer)
+        self._thread = threading.Thread(target=self.host.run, name="leader", daemon=True)
+
+    def __enter__(self) -> Leader:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.host.stop()
+        self._thread.join(10.0)
+        self.host.node.destroy_node()
+
+    def run(self, seconds: float) -> None:
+        span = Span(self.pacer.clock.now_ns() + round(seconds * 1e9), lambda: False)
+        self.host.in_loop(lambda: self.pacer.run(span))
+        assert span.finished.wait(60.0)
+        assert span.error == ""
 
 
 def eventually(condition: Callable[[], Any], within_s: float = 20.0) -> Any:

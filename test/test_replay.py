@@ -7,7 +7,6 @@ import os
 import shutil
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,14 +15,13 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-import rclpy
 from diagnostic_msgs.msg import DiagnosticStatus
 from geometry_msgs.msg import WrenchStamped
 from rosbags.rosbag2 import StoragePlugin, Writer
 from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 from sensor_msgs.msg import Image
 from std_msgs.msg import Float64
-from support import Nodes, eventually
+from support import Leader, Nodes, eventually
 from trajectory_msgs.msg import JointTrajectory
 from vla_msgs.msg import CommandStatus
 
@@ -41,9 +39,6 @@ from vla_recorder.playback.ros.progress import progress_from
 from vla_recorder.playback_node import PlaybackNode
 from vla_recorder.recorder_node import RecorderNode
 from vla_ros import names, qos
-from vla_ros.host import NodeHost
-from vla_ros.lockstep import LockstepLeader
-from vla_ros.lockstep.leader import Span
 from vla_ros.time import to_ns
 
 BAG = Path(__file__).parent / "data" / "bags" / "scene_mcap"
@@ -162,31 +157,6 @@ class TestAnEpisodeIntoTheSimulatedRobot:
 
 
 # -- an episode's topics into a recorder -----------------------------------------------------------------------------------
-
-
-class Leader:
-    """Simulated time for nodes that need no simulator. A context manager."""
-
-    def __init__(self, participants: list[str]) -> None:
-        node = rclpy.create_node("leader")
-        self.pacer = LockstepLeader(node, participants, 10_000_000)
-        self.host = NodeHost(node, self.pacer)
-        self._thread = threading.Thread(target=self.host.run, name="leader", daemon=True)
-
-    def __enter__(self) -> Leader:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.host.stop()
-        self._thread.join(10.0)
-        self.host.node.destroy_node()
-
-    def run(self, seconds: float) -> None:
-        span = Span(self.pacer.clock.now_ns() + round(seconds * 1e9), lambda: False)
-        self.host.in_loop(lambda: self.pacer.run(span))
-        assert span.finished.wait(60.0)
-        assert span.error == ""
 
 
 def test_an_episode_played_into_a_recorder_is_recorded_as_it_was(episode: Path, tmp_path: Path) -> None:

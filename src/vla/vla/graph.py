@@ -9,10 +9,11 @@ from typing import Annotated, Literal
 
 from pydantic import Field as Constraint
 
-from vla.paths import named_config
+from vla.paths import config_folder, named_config
 from vla_core import config
 from vla_core.embodiment import Embodiment, load_embodiment
 from vla_core.errors import ConfigError
+from vla_recorder.settings import RecorderSettings
 
 Value = bool | int | float | str | list[str]
 
@@ -80,7 +81,11 @@ class Bringup:
     )
     record: bool = field(default=False, metadata={"doc": "whether a recorder runs"})
     episodes: str = field(default="episodes", metadata={"doc": "folder for recorded episodes"})
-    prompt: str = field(default="", metadata={"doc": "language instruction; empty: the task's"})
+    prompt: str = field(default="", metadata={"doc": "language instruction; empty: the task's, or the list's"})
+    prompts: str = field(
+        default="",
+        metadata={"doc": "name in config/prompts, or a file: prompts to be recorded, with counts; empty: none"},
+    )
     task: str = field(default="pick_place", metadata={"doc": "name in config/tasks, or a file (simulation)"})
     seed: Annotated[int, Constraint(ge=0)] = field(default=0, metadata={"doc": "seed of the first world (simulation)"})
     expert: bool = field(default=False, metadata={"doc": "whether a scripted expert waits to act (simulation)"})
@@ -162,8 +167,10 @@ def _nodes(arguments: Bringup) -> list[Process]:
         nodes.append(Process("playback_node", "vla_recorder", "playback_node", {**common, **playback}))
     if arguments.record:
         recorder: dict[str, Value] = {
+            **config.to_mapping(config.load(RecorderSettings, config_folder() / "recorder.yaml")),
             "episodes": arguments.episodes,
-            "prompt": arguments.prompt or _prompt_of(arguments),
+            "prompt": arguments.prompt or ("" if arguments.prompts else _prompt_of(arguments)),
+            "prompts": str(named_config("prompts", arguments.prompts)) if arguments.prompts else "",
             "task": "" if arguments.robot == "real" else Path(arguments.task).stem,
             "robot": arguments.robot,
         }

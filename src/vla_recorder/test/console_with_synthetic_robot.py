@@ -1,6 +1,6 @@
 """The operator's console on a recorder of this process that gets synthetic steps. Run by test_terminal.py, and by hand.
 
-python console_with_synthetic_robot.py FOLDER [--broken | --failing]
+python console_with_synthetic_robot.py FOLDER [--broken | --blind | --failing] [--prompts LIST]
 """
 
 from __future__ import annotations
@@ -13,8 +13,9 @@ from pathlib import Path
 from vla_core.alignment import StreamStatus
 from vla_core.embodiment import load_embodiment
 from vla_core.episodes import EpisodeMetadata
-from vla_core.episodes.synthetic import synthetic_step
+from vla_core.episodes.synthetic import START_NS, synthetic_step
 from vla_recorder.operations import LocalRecorder
+from vla_recorder.prompts import load_prompts
 from vla_recorder.session import RecorderSession
 from vla_recorder.status import RecorderStatus
 from vla_recorder.terminal import run_console
@@ -23,18 +24,21 @@ EMBODIMENT = load_embodiment(Path(__file__).parents[3] / "config" / "embodiments
 
 
 class SyntheticRobot(threading.Thread):
-    """Steps at the embodiment's rate; with ``broken`` the wrist camera is slow and the gripper's command never comes."""
+    """Steps at the embodiment's rate; ``broken``: the wrist camera is slow; ``blind``: the gripper never speaks."""
 
-    def __init__(self, broken: bool) -> None:
+    def __init__(self, broken: bool, blind: bool) -> None:
         super().__init__(daemon=True)
-        self.broken = broken
+        self.broken, self.blind = broken, blind
         self.index = 0
         self.moving = threading.Event()
         self.recorder: LocalRecorder | None = None
+        self.problems: dict[str, str] = {}
 
-    def streams(self) -> tuple[StreamStatus, ...]:
-        declared = {**EMBODIMENT.cameras, **EMBODIMENT.streams}
-        return tuple(self._status(name, stream.topic, stream.rate_hz) for name, stream in declared.items())
+    def status(self) -> tuple[StreamStatus, ...]:
+        return tuple(self._status(name, stream.topic, stream.rate_hz) for name, stream in EMBODIMENT.sources.items())
+
+    def begin_episode(self) -> None:
+        return
 
     def run(self) -> None:
         begin = time.monotonic()
@@ -45,10 +49,14 @@ class SyntheticRobot(threading.Thread):
             time.sleep(max(0.0, begin + self.index / EMBODIMENT.steps.rate_hz - time.monotonic()))
 
     def _status(self, name: str, topic: str, rate_hz: float) -> StreamStatus:
-        if self.broken and name == "gripper_command":
+        if self.blind and name == "gripper_command":
             return StreamStatus(name, topic, 0.0, rate_hz, float("nan"), 0)
-        slow = self.broken and name == "wrist"
-        return StreamStatus(name, topic, rate_hz * (0.5 if slow else 1.0), rate_hz, 1 / rate_hz, self.index)
+        rate_now_hz = rate_hz * (0.5 if self.broken and name == "wrist" else 1.0)
+        seconds = self.index / EMBODIMENT.steps.rate_hz
+        received = 1 + round(rate_now_hz * seconds)
+        return StreamStatus(
+            name, topic, rate_now_hz, rate_hz, 1 / rate_hz, received, newest_stamp_ns=START_NS + round(seconds * 1e9)
+        )
 
 
 class FailingRecorder(LocalRecorder):
@@ -59,9 +67,11 @@ class FailingRecorder(LocalRecorder):
 
 
 def main(folder: str, *options: str) -> None:
-    robot = SyntheticRobot("--broken" in options)
+    robot = SyntheticRobot("--broken" in options, "--blind" in options)
     known = EpisodeMetadata("", "mock", EMBODIMENT)
-    session = RecorderSession(Path(folder), known, streams=robot.streams)
+    prompts = load_prompts(options[options.index("--prompts") + 1]) if "--prompts" in options else None
+    session = RecorderSession(Path(folder), known, streams=robot, prompts=prompts)
+    session.look_through().result()
     robot.recorder = (FailingRecorder if "--failing" in options else LocalRecorder)(session)
     robot.start()
     robot.moving.wait()

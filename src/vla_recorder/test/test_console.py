@@ -14,26 +14,26 @@ from vla_recorder.keys import KeyDecoder
 from vla_recorder.line_editor import LineEditor
 from vla_recorder.operations import Reply
 from vla_recorder.problems import Journal, problems_of
-from vla_recorder.status import RecorderState, RecorderStatus
+from vla_recorder.status import PromptCount, RecorderState, RecorderStatus
 
 
 class FakeRecorder:
     """Does what it is told, notes the calls, and answers ``reply`` if there is one."""
 
-    def __init__(self, prompt: str = "") -> None:
+    def __init__(self, prompt: str = "", prompts: tuple[PromptCount, ...] = ()) -> None:
         self.calls: list[str] = []
         self.reply: Reply | None = None
         self.silent = False
-        self._status = RecorderStatus(RecorderState.IDLE, prompt=prompt)
+        self._status = RecorderStatus(RecorderState.IDLE, prompt=prompt, prompts=prompts)
 
-    def start(self) -> Reply:
-        return self._done("start", state=RecorderState.RECORDING, outcome="success")
+    def start(self, redo: bool = False) -> Reply:
+        return self._done("start again" if redo else "start", state=RecorderState.RECORDING, outcome="success")
 
     def stop(self, outcome: str = "") -> Reply:
         return self._done(f"stop {outcome}".strip(), state=RecorderState.IDLE, outcome="")
 
-    def mark_failure(self) -> Reply:
-        return self._done("mark_failure", outcome="failure")
+    def mark(self, outcome: str) -> Reply:
+        return self._done(f"mark {outcome}", outcome=outcome)
 
     def set_prompt(self, prompt: str) -> Reply:
         return self._done(f"set_prompt {prompt}", prompt=prompt)
@@ -66,7 +66,10 @@ def pressed(*keys: str, recorder: FakeRecorder | None = None) -> tuple[FakeRecor
         ("SsS", ["start", "stop", "start"]),
         ("sd", ["start", "stop discarded"]),
         ("sds", ["start", "stop discarded", "start"]),
-        ("sfs", ["start", "mark_failure", "stop"]),
+        ("sfs", ["start", "mark failure", "stop"]),
+        ("sfgs", ["start", "mark failure", "mark success", "stop"]),
+        ("srs", ["start", "start again", "stop"]),
+        ("ssr", ["start", "stop", "start again"]),
         ("xyz1 ", []),
         ("h", []),
     ],
@@ -84,6 +87,29 @@ def test_each_operation_is_answered_in_the_colour_of_its_meaning() -> None:
     assert notices == [Notice("cannot start: the disk is full", "error")]
     recorder.reply = Reply(False)
     assert pressed("d", recorder=recorder)[2] == [Notice("refused", "error")]
+
+
+def test_what_was_wrong_with_an_episode_is_told_and_that_it_can_be_recorded_again() -> None:
+    recorder, console, notices = pressed("s")
+    recorder.reply = Reply(
+        True, "episode_3.hdf5 saved, 371 steps", ("wrist came at 17 Hz, 30 expected", "240 ms gap at step 312")
+    )
+    console.press("s")
+    assert [(notice.text, notice.level) for notice in notices[1:]] == [
+        ("episode_3.hdf5 saved, 371 steps", "success"),
+        ("   wrist came at 17 Hz, 30 expected", "warning"),
+        ("   240 ms gap at step 312", "warning"),
+        ("   r records it again, in its place", "warning"),
+    ]
+
+
+def test_the_next_prompt_of_the_list_is_set() -> None:
+    prompts = (PromptCount("pick", 2, 2), PromptCount("place", 3, 0), PromptCount("push", 1, 0))
+    recorder = FakeRecorder("place", prompts)
+    assert pressed("n", "n", recorder=recorder)[0].calls == ["set_prompt push", "set_prompt place"]
+    recorder, _, notices = pressed("n")
+    assert recorder.calls == []
+    assert notices == [Notice("the task has no list of prompts; p types one", "warning")]
 
 
 def test_help_names_every_key() -> None:
@@ -233,6 +259,8 @@ def stream(rate_hz: float = 30.0, age_s: float = 0.03, received: int = 9, expect
         (stream(age_s=0.4), None),
         (stream(age_s=0.6), "silent for 0.6 s"),
         (stream(age_s=7.2, rate_hz=0.0), "silent for 7.2 s"),
+        (stream(age_s=-0.2), None),
+        (stream(age_s=-2.5), "stamped 2.5 s ahead of the clock"),
         (stream(received=0, age_s=float("nan"), rate_hz=0.0), "nothing received"),
         (stream(expected_hz=1.0, rate_hz=1.0, age_s=4.0), None),
         (stream(expected_hz=0.0, rate_hz=0.0, age_s=100.0), None),

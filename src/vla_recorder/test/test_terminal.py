@@ -30,6 +30,7 @@ ENVIRONMENT = {
     "LINES": "",
 }
 BOUND_S = 20.0
+RECORDS = r"● REC +0:[0-9.]+ +[1-9][0-9]* rows"
 
 
 class Terminal:
@@ -110,22 +111,22 @@ def test_an_operator_records_with_the_keyboard(open_terminal: Callable[..., Term
     terminal.expect("pick the würfel")
     terminal.type("\rs")
     terminal.expect(r"recording episode_0\.hdf5")
-    terminal.expect(r"● REC +[0-9.]+ s +[1-9][0-9]* rows")
+    terminal.expect(RECORDS)
     terminal.type("s")
     terminal.expect(r"episode_0\.hdf5: success, \d+ steps")
     terminal.type("s")
     terminal.expect(r"recording episode_1\.hdf5")
-    terminal.expect(r"● REC +[0-9.]+ s +[1-9][0-9]* rows")
+    terminal.expect(RECORDS)
     terminal.type("d")
     terminal.expect(r"episode_1\.hdf5: discarded")
     terminal.type("s")
     terminal.expect(r"recording episode_1\.hdf5")
-    terminal.expect(r"● REC +[0-9.]+ s +[1-9][0-9]* rows")
+    terminal.expect(RECORDS)
     terminal.type("f")
     terminal.expect("→ failure")
     terminal.type("s")
     terminal.expect(r"episode_1\.hdf5: failure, \d+ steps")
-    terminal.expect("2 saved")
+    terminal.expect("2 saved, 1 of them failed")
     terminal.type("q")
     assert terminal.end() == 0
     outcomes = []
@@ -134,6 +135,48 @@ def test_an_operator_records_with_the_keyboard(open_terminal: Callable[..., Term
             outcomes.append((episode.info.outcome, episode.info.metadata.prompt))
     assert outcomes == [("success", "pick the würfel"), ("failure", "pick the würfel")]
     assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_an_operator_works_through_a_list_and_records_again(
+    open_terminal: Callable[..., Terminal], tmp_path: Path
+) -> None:
+    prompts = tmp_path / "list.yaml"
+    prompts.write_text("schema: vla/prompts/1\nprompts: [{prompt: pick, wanted: 1}, {prompt: place, wanted: 5}]\n")
+    terminal = open_terminal("--prompts", str(prompts))
+    terminal.expect(r"“pick” +0 of 1")
+    terminal.type("s")
+    terminal.expect(RECORDS)
+    terminal.type("n")
+    terminal.expect("prompt: place")
+    terminal.type("f")
+    terminal.expect("→ failure")
+    terminal.type("g")
+    terminal.expect("marked as a success")
+    terminal.type("s")
+    terminal.expect(r"episode_0\.hdf5: success, \d+ steps")
+    terminal.expect(r"“place” +[01] of 5")
+    terminal.type("r")
+    terminal.expect(r"recording episode_0\.hdf5 again")
+    terminal.expect(RECORDS)
+    terminal.type("s")
+    terminal.expect(r"episode_0\.hdf5: success, \d+ steps")
+    terminal.expect("1 saved")
+    terminal.type("q")
+    assert terminal.end() == 0
+    with EpisodeReader(tmp_path / "episode_0.hdf5") as episode:
+        assert set(episode.prompts) == {"pick"}
+
+
+def test_a_start_is_refused_by_the_name_of_what_is_missing(
+    open_terminal: Callable[..., Terminal], tmp_path: Path
+) -> None:
+    terminal = open_terminal("--blind")
+    terminal.expect("✗ gripper_command: nothing received")
+    terminal.type("s")
+    terminal.expect("not started: 'gripper_command': nothing was received on /gripper/command, expected about 20 Hz")
+    terminal.type("q")
+    assert terminal.end() == 0
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(
@@ -194,7 +237,6 @@ def test_a_script_presses_keys_through_a_pipe_and_reads_plain_lines(tmp_path: Pa
     assert process.returncode == 0
     assert "\x1b" not in "".join(lines)
     assert "wrist: slow: 30 Hz expected" in lines
-    assert "gripper_command: nothing received" in lines
     assert "prompt: open the drawer" in lines
     assert any(re.fullmatch(r"episode_0\.hdf5: success, \d+ steps", line) for line in lines)
     assert len(lines) < 12

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 
 import pytest
@@ -9,7 +10,7 @@ from rich.console import Console
 
 from vla_core.alignment import StreamStatus
 from vla_recorder.line_editor import LineEditor
-from vla_recorder.status import RecorderState, RecorderStatus
+from vla_recorder.status import PromptCount, RecorderState, RecorderStatus
 from vla_recorder.view import render
 
 STREAMS = (
@@ -25,6 +26,7 @@ RECORDING = RecorderStatus(
     prompt="pick up the cube",
     outcome="failure",
     episodes=12,
+    failures=2,
     steps=371,
     duration_s=12.37,
     queue_steps=9,
@@ -40,38 +42,94 @@ def text_of(
     return console.file.getvalue()  # type: ignore[attr-defined]
 
 
-@pytest.mark.parametrize("width", [40, 80, 200])
+@pytest.mark.parametrize("width", [40, 80, 120, 200])
 def test_a_running_episode_shows_all_that_matters(width: int) -> None:
     text = " ".join(text_of(RECORDING, width=width).split())
-    for piece in ("● REC", "12.4 s", "371 rows", "episode_12.hdf5", "12 saved", "pick up the cube", "→ failure"):
+    for piece in (
+        "● REC",
+        "0:12.4",
+        "371 rows",
+        "episode_12.hdf5",
+        "12 saved, 2 of them failed",
+        "pick up the cube",
+        "→ failure",
+    ):
         assert piece in text
     for piece in (
         "9 waiting for the disk",
         "! 3 steps dropped: wrist missing in 3",
         "s stop",
         "d discard",
-        "f mark failure",
+        "g success",
+        "r again",
     ):
         assert piece in text
     assert all(len(line) <= width for line in text_of(RECORDING, width=width).splitlines())
 
 
+def test_the_keys_fit_in_one_line_of_80() -> None:
+    status = dataclasses.replace(RECORDING, outcome="success", prompts=(PromptCount("pick up the cube", 5, 1),))
+    last = text_of(status, width=80).splitlines()[-1]
+    assert " ".join(last.split()) == "s stop d discard f failure r again p prompt n next h help q quit"
+
+
+@pytest.mark.parametrize(("width", "columns"), [(40, 1), (80, 2), (120, 3)])
+def test_streams_stand_below_each_other_in_as_many_columns_as_there_is_room_for(width: int, columns: int) -> None:
+    lines = text_of(RECORDING, width=width).splitlines()
+    rows = [line for line in lines if "Hz  " in line or " -  " in line]
+    assert len(rows) == -(-len(STREAMS) // columns)
+    assert len({row.index(stream.name) for row, stream in zip(rows, STREAMS[::columns], strict=True)}) == 1
+
+
 def test_each_stream_shows_its_rate_age_and_problem() -> None:
-    text = text_of(RECORDING, width=250)
-    assert "scene 30 Hz 12 ms " in text
-    assert "wrist 14 Hz 31 ms, slow: 30 Hz expected" in text
-    assert "joints 1000 Hz 4 s, silent for 4.2 s" in text
-    assert "gripper_command nothing received" in text
+    text = " ".join(text_of(RECORDING, width=250).split())
+    assert "✓ scene 30 Hz 12 ms" in text
+    assert "! wrist 14 Hz 31 ms" in text
+    assert "! wrist: slow: 30 Hz expected" in text
+    assert "✗ joints 1000 Hz 4 s" in text
+    assert "✗ joints: silent for 4.2 s" in text
+    assert "✗ gripper_command - -" in text
+    assert "✗ gripper_command: nothing received" in text
     assert "nan" not in text
+
+
+def test_the_prompts_of_a_list_show_what_is_still_wanted() -> None:
+    prompts = (PromptCount("pick", 50, 12), PromptCount("place", 20, 17), PromptCount("push", 5, 9))
+    status = RecorderStatus(RecorderState.IDLE, prompt="pick", prompts=prompts)
+    text = text_of(status)
+    assert "“pick”  12 of 50   3 of other prompts wanted" in text
+    assert " n  next" in text
+    assert "“push”  9 of 5 ✓   41 of other prompts wanted" in text_of(dataclasses.replace(status, prompt="push"))
+    assert " n " not in text_of(RECORDING)
+
+
+def test_the_last_episode_is_judged_until_the_next_one_begins() -> None:
+    good = RecorderStatus(RecorderState.IDLE, episode_path="/data/episode_3.hdf5", episodes=4)
+    assert "✓ episode_3.hdf5 is good" in text_of(good)
+    bad = dataclasses.replace(good, last_good=False, verdict="wrist came at 17 Hz, 30 expected\n240 ms gap at step 312")
+    expected = "! episode_3.hdf5: wrist came at 17 Hz, 30 expected; 240 ms gap at step 312   r records it again"
+    assert expected in text_of(bad)
+    assert " r  again" in text_of(bad)
+    assert "episode_3.hdf5:" not in text_of(dataclasses.replace(bad, state=RecorderState.RECORDING))
+    assert "is good" not in text_of(RecorderStatus(RecorderState.IDLE))
+
+
+def test_the_room_on_the_disk_is_shown_and_warned_of() -> None:
+    status = RecorderStatus(RecorderState.IDLE, disk_free_bytes=48_200_000_000, disk_free_s=51_000.0)
+    assert "48.2 GB free, 14 h" in text_of(status)
+    low = dataclasses.replace(status, disk_free_s=480.0)
+    assert "\x1b[33m, 8 min" in text_of(low, color="standard")
+    assert "\x1b[33m" not in text_of(dataclasses.replace(status, prompt="pick"), color="standard")
+    assert "48.2 GB free\n" in text_of(dataclasses.replace(status, disk_free_s=float("nan")))
 
 
 def test_problems_are_in_colour_and_what_is_well_is_not() -> None:
     text = text_of(RECORDING, width=250, color="standard")
     yellow, red = "\x1b[33m", "\x1b[1;31m"
-    assert f"{yellow}wrist " in text
-    assert f"{red}gripper_command " in text
-    assert f"{yellow}scene " not in text
-    assert f"{red}scene " not in text
+    assert f"{yellow} wrist " in text
+    assert f"{red} gripper_command " in text
+    assert f"{yellow} scene " not in text
+    assert f"{red} scene " not in text
 
 
 @pytest.mark.parametrize(
@@ -83,7 +141,7 @@ def test_every_state_has_its_label_and_its_keys(state: RecorderState, label: str
     assert label in text
     assert "s start" in text
     assert "no prompt" in text
-    assert "! why" in text
+    assert ("✗ why" if state == RecorderState.FAILED else "! why") in text
 
 
 def test_without_a_recorder_it_says_so() -> None:
@@ -97,4 +155,4 @@ def test_the_prompt_is_shown_with_its_cursor_while_it_is_typed() -> None:
     text = text_of(RECORDING, line, color="standard")
     assert "pick \x1b[7mi\x1b[0mt" in text
     assert "prompt: pick it" in text_of(RECORDING, line)
-    assert "mark failure" not in text_of(RECORDING, line)
+    assert "discard" not in text_of(RECORDING, line)

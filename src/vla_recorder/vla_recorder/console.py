@@ -9,16 +9,19 @@ from typing import Literal
 from vla_recorder.keys import ESCAPE
 from vla_recorder.line_editor import LineEditor
 from vla_recorder.operations import RecorderOperations, Reply
-from vla_recorder.session import DISCARDED
-from vla_recorder.status import RecorderState
+from vla_recorder.prompts import next_wanted
+from vla_recorder.status import DISCARDED, FAILURE, SUCCESS, RecorderState, RecorderStatus
 
 Level = Literal["info", "success", "warning", "error"]
 
 KEYS = {
-    "s": "start or stop an episode",
+    "s": "start an episode, or stop it and keep it",
     "d": "discard the running episode",
-    "f": "mark the running episode as a failure",
-    "p": "type the prompt of the next episode",
+    "f": "mark the running episode as a failure; it is kept, and labelled so",
+    "g": "mark the running episode as good again: a success",
+    "r": "record again: in place of the running episode, or of the one that has just ended",
+    "p": "type a prompt: of the next episode, or of the running one from now on",
+    "n": "the next prompt of the task's list that is still wanted, likewise",
     "h": "help",
     "q": "quit",
 }
@@ -65,10 +68,16 @@ class OperatorConsole:
             case "d":
                 self._tell(self._recorder.stop(DISCARDED), "warning")
             case "f":
-                self._tell(self._recorder.mark_failure(), "warning")
+                self._tell(self._recorder.mark(FAILURE), "warning")
+            case "g":
+                self._tell(self._recorder.mark(SUCCESS), "success")
+            case "r":
+                self._tell(self._recorder.start(redo=True), "info")
             case "p":
                 status = self._recorder.status()
                 self.line = LineEditor(earlier=status.prompt if status else "")
+            case "n":
+                self._next_prompt()
             case "h" | "?":
                 for name, meaning in KEYS.items():
                     self._notify(Notice(f"{name}  {meaning}"))
@@ -77,10 +86,15 @@ class OperatorConsole:
 
     def _start_or_stop(self) -> None:
         status = self._recorder.status()
-        if status is not None and status.state == RecorderState.RECORDING:
-            self._tell(self._recorder.stop(), "warning" if status.outcome == "failure" else "success")
-        else:
+        if not _is_recording(status):
             self._tell(self._recorder.start(), "info")
+            return
+        reply = self._recorder.stop()
+        self._tell(reply, "warning" if status is not None and status.outcome == FAILURE else "success")
+        for line in reply.verdict:
+            self._notify(Notice(f"   {line}", "warning"))
+        if reply.verdict:
+            self._notify(Notice("   r records it again, in its place", "warning"))
 
     def _edit(self, line: LineEditor, key: str) -> None:
         if key == ESCAPE:
@@ -92,9 +106,15 @@ class OperatorConsole:
         else:
             line.press(key)
 
-    def _quit(self, anyway: bool) -> None:
+    def _next_prompt(self) -> None:
         status = self._recorder.status()
-        if not anyway and status is not None and status.state == RecorderState.RECORDING:
+        if status is None or not status.prompts:
+            self._notify(Notice("the task has no list of prompts; p types one", "warning"))
+            return
+        self._tell(self._recorder.set_prompt(next_wanted(status.prompts, status.prompt)), "info")
+
+    def _quit(self, anyway: bool) -> None:
+        if not anyway and _is_recording(self._recorder.status()):
             self._quit_anyway = True
             text = "an episode is being recorded: stop it (s) or discard it (d) first, or press q again to leave it running"
             self._notify(Notice(text, "warning"))
@@ -104,3 +124,7 @@ class OperatorConsole:
     def _tell(self, reply: Reply, level: Level) -> None:
         if reply.message or not reply.accepted:
             self._notify(Notice(reply.message or "refused", level if reply.accepted else "error"))
+
+
+def _is_recording(status: RecorderStatus | None) -> bool:
+    return status is not None and status.state == RecorderState.RECORDING

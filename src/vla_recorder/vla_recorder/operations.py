@@ -16,10 +16,14 @@ from vla_recorder.status import RecorderStatus
 
 @dataclass(frozen=True)
 class Reply:
-    """What a recorder answers: whether it did what was asked for, and one sentence for the operator."""
+    """What a recorder answers: whether it did what was asked for, and one sentence for the operator.
+
+    verdict: of an episode that was stopped: what was wrong with it.
+    """
 
     accepted: bool
     message: str = ""
+    verdict: tuple[str, ...] = ()
 
 
 class RecorderOperations(Protocol):
@@ -29,13 +33,17 @@ class RecorderOperations(Protocol):
     another thread than the rest.
     """
 
-    def start(self) -> Reply: ...
+    def start(self, redo: bool = False) -> Reply:
+        """Begins an episode; ``redo``: in place of the running one, or else of the last finished one."""
+        ...
 
     def stop(self, outcome: str = "") -> Reply:
         """Ends the episode as ``success``, ``failure`` or ``discarded``; empty: as it was marked."""
         ...
 
-    def mark_failure(self) -> Reply: ...
+    def mark(self, outcome: str) -> Reply:
+        """The running episode is to end as ``success`` or ``failure``."""
+        ...
 
     def set_prompt(self, prompt: str) -> Reply: ...
 
@@ -56,8 +64,14 @@ class LocalRecorder:
         with self._lock:
             self._session.step(step)
 
-    def start(self) -> Reply:
-        return self._do(lambda: f"recording {self._session.start().name}")
+    def start(self, redo: bool = False) -> Reply:
+        try:
+            with self._lock:
+                beginning = self._session.start(redo=redo)
+            path = beginning.result()
+        except VlaError as error:
+            return Reply(False, str(error))
+        return Reply(True, f"recording {path.name}" + (" again" if redo else ""))
 
     def stop(self, outcome: str = "") -> Reply:
         try:
@@ -67,29 +81,22 @@ class LocalRecorder:
             ended = ending.result()
         except VlaError as error:
             return Reply(False, str(error))
-        return Reply(True, f"{name}: {ended.outcome}" + (f", {ended.steps} steps" if ended.path else ""))
+        return Reply(True, f"{name}: {ended.outcome}" + (f", {ended.steps} steps" if ended.path else ""), ended.verdict)
 
-    def mark_failure(self) -> Reply:
-        def mark() -> str:
-            self._session.mark_failure()
-            return "marked as a failure"
-
-        return self._do(mark)
+    def mark(self, outcome: str) -> Reply:
+        return self._do(lambda: self._session.mark(outcome), f"marked as a {outcome}")
 
     def set_prompt(self, prompt: str) -> Reply:
-        def set_it() -> str:
-            self._session.set_prompt(prompt)
-            return f"prompt: {prompt}"
-
-        return self._do(set_it)
+        return self._do(lambda: self._session.set_prompt(prompt), f"prompt: {prompt}")
 
     def status(self) -> RecorderStatus:
         with self._lock:
             return self._session.status()
 
-    def _do(self, operation: Callable[[], str]) -> Reply:
+    def _do(self, operation: Callable[[], None], done: str) -> Reply:
         try:
             with self._lock:
-                return Reply(True, operation())
+                operation()
         except VlaError as error:
             return Reply(False, str(error))
+        return Reply(True, done)

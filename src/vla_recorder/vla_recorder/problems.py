@@ -6,12 +6,11 @@ import re
 
 from vla_core.alignment import StreamStatus
 from vla_recorder.console import Notice
+from vla_recorder.readiness import is_ahead, is_silent
 from vla_recorder.status import RecorderState, RecorderStatus
 
 RECORDER = "recorder"
 
-_SILENT_PERIODS = 5.0
-_SILENT_S = 0.5  # a status is itself a fraction of a second old
 _SLOW_SHARE = 0.8
 _NUMBERS = re.compile(r"[0-9.]+")
 
@@ -20,20 +19,21 @@ def problems_of(status: RecorderStatus | None) -> dict[str, Notice]:
     """What is wrong now, by what it is about: ``recorder``, or the name of a stream."""
     if status is None:
         return {RECORDER: Notice("no recorder answers", "error")}
-    problems = {stream.name: problem for stream in status.streams if (problem := _problem_of(stream)) is not None}
+    problems = {stream.name: problem for stream in status.streams if (problem := problem_of(stream)) is not None}
     if status.message:
         problems[RECORDER] = Notice(status.message, "error" if status.state == RecorderState.FAILED else "warning")
     return problems
 
 
-def _problem_of(stream: StreamStatus) -> Notice | None:
+def problem_of(stream: StreamStatus) -> Notice | None:
+    """What is wrong with a stream now; None if nothing is."""
     expected_hz = stream.expected_rate_hz
     if stream.received == 0:
         return Notice("nothing received", "error")
-    if expected_hz <= 0:
-        return None
-    if stream.age_s > max(_SILENT_PERIODS / expected_hz, _SILENT_S):
+    if is_silent(stream):
         return Notice(f"silent for {stream.age_s:.1f} s", "error")
+    if is_ahead(stream):
+        return Notice(f"stamped {-stream.age_s:.1f} s ahead of the clock", "error")
     if stream.rate_hz < _SLOW_SHARE * expected_hz:
         return Notice(f"slow: {expected_hz:g} Hz expected", "warning")
     return None

@@ -2,42 +2,79 @@
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import sys
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future, wait
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
+from diagnostic_msgs.msg import DiagnosticArray
 from std_srvs.srv import Trigger
-from vla_msgs.msg import RecorderStatus, SimStatus
+from vla_msgs.msg import ActionChunk, CommandStatus, RecorderStatus, SimStatus
 from vla_msgs.srv import SetPrompt, StartEpisode, StopEpisode
 
+from vla_core import __version__
+from vla_core.alignment import StreamStatus
 from vla_core.embodiment import load_embodiment
 from vla_core.episodes import EpisodeMetadata
-from vla_core.errors import VlaError
-from vla_recorder.ros.messages import status_message
-from vla_recorder.session import FinishedEpisode, RecorderSession, background_writer
+from vla_core.errors import ChunkError, VlaError
+from vla_core.observation import Sample
+from vla_core.ports import Clock
+from vla_recorder.beside import Commanding
+from vla_recorder.diagnostics import diagnoses_of
+from vla_recorder.disk import DiskWatch
+from vla_recorder.files import FinishedEpisode, FolderFound, background_writer
+from vla_recorder.prompts import load_prompts
+from vla_recorder.ros.messages import diagnostic_array, status_message
+from vla_recorder.session import RecorderSession
+from vla_recorder.settings import RecorderSettings
+from vla_recorder.status import FAILURE, SUCCESS
 from vla_ros import names, params, qos
+from vla_ros.codecs.chunks import chunk_from
 from vla_ros.host import NodeHost
 from vla_ros.nodes import run_node
 from vla_ros.streams import StreamSubscriptions
 
 _TICK_NS = 10_000_000
 _STATUS_NS = 200_000_000
-_STALE_S = 0.5
+_DIAGNOSTICS_NS = 1_000_000_000
+_BEGIN_S = 25.0
 _FINISH_S = 120.0
+_EXECUTING = (CommandStatus.ARMED, CommandStatus.RUNNING)
+
+T = TypeVar("T")
 
 
-@dataclass(frozen=True)
-class RecorderParameters:
+@dataclass(frozen=True, kw_only=True)
+class RecorderParameters(RecorderSettings):
     """Parameters of recorder_node."""
 
     embodiment: str = field(metadata={"doc": "embodiment file (YAML)"})
     episodes: str = field(default="episodes", metadata={"doc": "folder for the episodes; made if it is not there"})
     prompt: str = field(default="", metadata={"doc": "language instruction of the first episode"})
+    prompts: str = field(default="", metadata={"doc": "list of the prompts that are wanted (YAML); empty: none"})
     task: str = field(default="", metadata={"doc": "identifier of the task, kept in the episodes"})
     robot: Literal["sim", "mock", "real"] = field(default="real", metadata={"doc": "what moves"})
+
+
+class RobotStreams:
+    """The subscriptions as the session sees them (port :class:`vla_recorder.readiness.Streams`)."""
+
+    def __init__(self, subscriptions: StreamSubscriptions, clock: Clock) -> None:
+        self._subscriptions = subscriptions
+        self._clock = clock
+
+    @property
+    def problems(self) -> Mapping[str, str]:
+        return self._subscriptions.problems
+
+    def status(self) -> tuple[StreamStatus, ...]:
+        return self._subscriptions.status(self._clock.now_ns())
+
+    def begin_episode(self) -> None:
+        self._subscriptions.begin_episode()
 
 
 class RecorderNode:
@@ -45,68 +82,102 @@ class RecorderNode:
 
     def __init__(self, host: NodeHost) -> None:
         self._host = host
+        self._name = host.node.get_fully_qualified_name()
         parameters = params.declare(host.node, RecorderParameters)
         embodiment = load_embodiment(Path(parameters.embodiment))
-        self._streams = StreamSubscriptions(host, embodiment, (*embodiment.cameras, *embodiment.streams))
         self._seed: int | None = None
+        self._disk = DiskWatch(Path(parameters.episodes))
         # in lockstep nothing is lost by waiting for the disk: simulated time waits too
         when_full: Literal["drop", "wait"] = "wait" if host.node.get_parameter("lockstep").value else "drop"
+        program = f"vla_recorder {__version__}, {self._name}"
+        self._subscriptions = StreamSubscriptions(host, embodiment, embodiment.sources, self._on_native, wakes=False)
         self._session = RecorderSession(
             Path(parameters.episodes),
             EpisodeMetadata(parameters.prompt, parameters.robot, embodiment, parameters.task),
-            functools.partial(background_writer, when_full=when_full),
-            lambda: self._streams.status(host.clock.now_ns()),
+            functools.partial(background_writer, when_full=when_full, queue_mb=parameters.queue_mb, recorder=program),
+            RobotStreams(self._subscriptions, host.clock),
+            self._disk.state,
+            parameters,
+            load_prompts(parameters.prompts) if parameters.prompts else None,
         )
         self._status = host.publisher(RecorderStatus, names.RECORDER_STATUS, qos.latched())
-        if parameters.robot != "real":
-            host.subscribe(SimStatus, names.SIM_STATUS, self._on_sim_status, qos.latched())
-        host.service(StartEpisode, names.START_EPISODE, self._on_start)
-        host.background_service(StopEpisode, names.STOP_EPISODE, self._on_stop)
-        host.service(SetPrompt, names.SET_RECORDER_PROMPT, self._on_set_prompt)
-        host.service(Trigger, names.MARK_FAILURE, self._on_mark_failure)
+        self._diagnostics = host.publisher(DiagnosticArray, "/diagnostics", qos.command())
+        self._listen(host, simulated=parameters.robot != "real")
+        self._serve(host)
         host.every(_TICK_NS, self._on_tick)
         host.every(_STATUS_NS, self._publish_status)
+        host.every(_DIAGNOSTICS_NS, self._publish_diagnostics)
+        self._session.look_through().add_done_callback(self._report_found)
         self._publish_status(host.clock.now_ns())
 
     def close(self) -> None:
         """Completes the file of an episode that nobody stopped."""
         self._session.close()
+        self._disk.close()
+
+    def _listen(self, host: NodeHost, simulated: bool) -> None:
+        host.subscribe(ActionChunk, names.ACTION_CHUNK, self._on_chunk, qos.command(), wakes=False)
+        host.subscribe(CommandStatus, names.COMMAND_STATUS, self._on_command_status, qos.latched(), wakes=False)
+        if simulated:
+            host.subscribe(SimStatus, names.SIM_STATUS, self._on_sim_status, qos.latched(), wakes=False)
+
+    def _serve(self, host: NodeHost) -> None:
+        host.background_service(StartEpisode, names.START_EPISODE, self._on_start)
+        host.background_service(StopEpisode, names.STOP_EPISODE, self._on_stop)
+        host.service(SetPrompt, names.SET_RECORDER_PROMPT, self._on_set_prompt)
+        host.service(Trigger, names.MARK_FAILURE, functools.partial(self._on_mark, FAILURE))
+        host.service(Trigger, names.MARK_SUCCESS, functools.partial(self._on_mark, SUCCESS))
+
+    # -- what comes from the robot -------------------------------------------------------------------------------------
 
     def _on_tick(self, now_ns: int) -> None:
-        for step in self._streams.pop(now_ns):
+        for step in self._subscriptions.pop(now_ns):
             self._session.step(step)
+
+    def _on_native(self, stream: str, sample: Sample) -> None:
+        self._session.beside.sample(stream, sample)
+
+    def _on_chunk(self, message: ActionChunk, receive_ns: int) -> None:
+        try:
+            self._session.beside.chunk(chunk_from(message), receive_ns)
+        except ChunkError as error:
+            self._host.node.get_logger().warning(str(error), throttle_duration_sec=1.0)
+
+    def _on_command_status(self, message: CommandStatus, receive_ns: int) -> None:
+        executes = message.state in _EXECUTING
+        self._session.beside.commanding = Commanding(
+            executes, message.strategy, message.active_policy if executes else ""
+        )
 
     def _on_sim_status(self, message: SimStatus, receive_ns: int) -> None:
         self._seed = message.seed
 
+    # -- what the operator wants ---------------------------------------------------------------------------------------
+
     def _on_start(self, request: StartEpisode.Request, response: StartEpisode.Response) -> StartEpisode.Response:
-        now_ns = self._host.clock.now_ns()
-        missing = self._streams.absent(now_ns, _STALE_S)
-        if missing:
-            response.message = "not started: " + "; ".join(missing)
-            self._host.node.get_logger().error(response.message)
-            return response
+        def start() -> Future[Path]:
+            return self._session.start(request.prompt, self._seed, request.policy_id, request.redo)
+
         try:
-            response.path = str(self._session.start(request.prompt, self._seed, request.policy_id))
+            response.path = str(self._done(start, _BEGIN_S, "begun"))
             response.accepted = True
         except VlaError as error:
             response.message = str(error)
-        self._publish_status(now_ns)
+            self._host.node.get_logger().error(response.message)
+        self._host.in_loop(lambda: self._publish_status(self._host.clock.now_ns()))
         return response
 
     def _on_stop(self, request: StopEpisode.Request, response: StopEpisode.Response) -> StopEpisode.Response:
-        """Stops in the loop, waits for the file beside it."""
         try:
-            ending = self._host.in_loop(lambda: self._session.stop(request.outcome))
-            ended: FinishedEpisode = ending.result(_FINISH_S)
+            ended: FinishedEpisode = self._done(lambda: self._session.stop(request.outcome), _FINISH_S, "complete")
         except VlaError as error:
             response.message = str(error)
-        except TimeoutError:
-            response.message = f"the episode was not complete within {_FINISH_S:.0f} s; it goes on being written"
         else:
             response.accepted = True
             response.path = str(ended.path or "")
             response.steps = ended.steps
+            response.good = ended.good
+            response.verdict = "\n".join(ended.verdict)
         self._host.in_loop(lambda: self._publish_status(self._host.clock.now_ns()))
         return response
 
@@ -119,20 +190,38 @@ class RecorderNode:
         self._publish_status(self._host.clock.now_ns())
         return response
 
-    def _on_mark_failure(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+    def _on_mark(self, outcome: str, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         try:
-            self._session.mark_failure()
+            self._session.mark(outcome)
             response.success = True
         except VlaError as error:
             response.message = str(error)
         self._publish_status(self._host.clock.now_ns())
         return response
 
+    # -- how -----------------------------------------------------------------------------------------------------------
+
+    def _done(self, begin: Callable[[], Future[T]], within_s: float, what: str) -> T:
+        """Begins something in the loop and waits beside it until the disk has done it.
+
+        Raises:
+            VlaError: it is refused, it fails, or it takes longer than that [s].
+        """
+        future = self._host.in_loop(begin)
+        if not wait([future], within_s).done:
+            raise VlaError(f"the episode was not {what} within {within_s:.0f} s; the disk is still at it")
+        return future.result()
+
+    def _report_found(self, found: Future[FolderFound]) -> None:
+        if found.exception() is None:
+            for line in found.result().recovered:
+                self._host.node.get_logger().warning(line)
+
     def _publish_status(self, now_ns: int) -> None:
-        status = self._session.status()
-        if not status.message and self._streams.problems:
-            status = dataclasses.replace(status, message="; ".join(self._streams.problems.values()))
-        self._status.publish(status_message(status, now_ns))
+        self._status.publish(status_message(self._session.status(), now_ns))
+
+    def _publish_diagnostics(self, now_ns: int) -> None:
+        self._diagnostics.publish(diagnostic_array(self._name, diagnoses_of(self._session.status()), now_ns))
 
 
 def main() -> int:

@@ -15,10 +15,11 @@ from vla_msgs.srv import SetPrompt, StartEpisode, StopEpisode
 
 from vla_recorder.operations import Reply
 from vla_recorder.ros.messages import status_from
-from vla_recorder.status import RecorderStatus
+from vla_recorder.status import FAILURE, SUCCESS, RecorderStatus
 from vla_ros import names, qos
 
 _ANSWER_S = 5.0
+_BEGIN_S = 30.0  # one that is to be redone may have to be removed first
 _FINISH_S = 130.0  # a file of minutes may take the disk a while
 _SILENT_S = 2.0
 _STATUS_S = 1.0
@@ -34,7 +35,10 @@ class RemoteRecorder:
         self._start = node.create_client(StartEpisode, names.START_EPISODE)
         self._stop = node.create_client(StopEpisode, names.STOP_EPISODE)
         self._prompt = node.create_client(SetPrompt, names.SET_RECORDER_PROMPT)
-        self._mark = node.create_client(Trigger, names.MARK_FAILURE)
+        self._marks = {
+            FAILURE: node.create_client(Trigger, names.MARK_FAILURE),
+            SUCCESS: node.create_client(Trigger, names.MARK_SUCCESS),
+        }
         node.create_subscription(RecorderStatusMessage, names.RECORDER_STATUS, self._on_status, qos.latched())
         self._executor = SingleThreadedExecutor(context=node.context)
         self._executor.add_node(node)
@@ -48,11 +52,12 @@ class RemoteRecorder:
         self._executor.shutdown(timeout_sec=1.0)
         self._thread.join(2.0)
 
-    def start(self) -> Reply:
-        answer = self._call(self._start, StartEpisode.Request(), _ANSWER_S)
+    def start(self, redo: bool = False) -> Reply:
+        answer = self._call(self._start, StartEpisode.Request(redo=redo), _BEGIN_S)
         if isinstance(answer, Reply):
             return answer
-        return Reply(answer.accepted, answer.message or f"recording {PurePath(answer.path).name}")
+        recording = f"recording {PurePath(answer.path).name}" + (" again" if redo else "")
+        return Reply(answer.accepted, answer.message or recording)
 
     def stop(self, outcome: str = "") -> Reply:
         answer = self._call(self._stop, StopEpisode.Request(outcome=outcome), _FINISH_S)
@@ -60,13 +65,14 @@ class RemoteRecorder:
             return answer if isinstance(answer, Reply) else Reply(False, answer.message)
         if not answer.path:
             return Reply(True, "discarded")
-        return Reply(True, f"{PurePath(answer.path).name} saved, {answer.steps} steps")
+        saved = f"{PurePath(answer.path).name} saved, {answer.steps} steps"
+        return Reply(True, saved, tuple(answer.verdict.splitlines()))
 
-    def mark_failure(self) -> Reply:
-        answer = self._call(self._mark, Trigger.Request(), _ANSWER_S)
+    def mark(self, outcome: str) -> Reply:
+        answer = self._call(self._marks[outcome], Trigger.Request(), _ANSWER_S)
         if isinstance(answer, Reply):
             return answer
-        return Reply(answer.success, answer.message or "marked as a failure")
+        return Reply(answer.success, answer.message or f"marked as a {outcome}")
 
     def set_prompt(self, prompt: str) -> Reply:
         answer = self._call(self._prompt, SetPrompt.Request(prompt=prompt), _ANSWER_S)
