@@ -49,12 +49,14 @@ class GatedWriter:
         self.path = path
         self.gate = threading.Event()
         self.error: EpisodeError | None = None
+        self.steps: list[Step] = []
         self.prompts: list[str] = []
         self.records: list[Beside] = []
         self.discarded = False
 
     def append(self, step: Step, prompt: str = "") -> None:
         self._raise()
+        self.steps.append(step)
         self.prompts.append(prompt)
 
     def beside(self, record: Beside) -> None:

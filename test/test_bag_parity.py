@@ -95,7 +95,7 @@ def names_in(value: Any) -> Iterator[str]:
 def recorded(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Tape]:
     """Two seconds of the simulated robot, recorded by a recorder in this process, and what came to it from before until after."""
     folder, tape = tmp_path_factory.mktemp("live"), Tape()
-    graph = bringup_graph(Bringup(record=True, lockstep=True, episodes=str(folder)))
+    graph = bringup_graph(Bringup(policy="fake", record=True, lockstep=True, episodes=str(folder)))
     (recorder,) = (process for process in graph.processes if process.name == "recorder_node")
     with (
         pytest.MonkeyPatch.context() as patch,
@@ -106,10 +106,14 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Tape]:
         tape.install(patch)
         nodes.start(recorder.name, RecorderNode, **recorder.parameters)
         operator.reset_world(3)
-        operator.run_simulation(0.5)
-        operator.start_episode("hold still")
+        operator.run_simulation(0.4)
+        operator.arm()
+        operator.run_simulation(0.1)  # the gripper's target is announced from now on
+        operator.start_episode("wave")
+        goal = operator.start_policy("wave")
         operator.run_simulation(2.0)
         path = Path(operator.stop_episode("success").path)
+        operator.end_policy(goal)
         operator.run_simulation(0.3)
     return path, tape
 

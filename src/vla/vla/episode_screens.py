@@ -17,6 +17,8 @@ from vla_core.errors import EpisodeError
 from vla_recorder.formats.conversion import Report
 from vla_recorder.pages.content import verdict_on
 
+_WIDE = 240  # columns of a table that no terminal shows
+
 
 class ConversionScreen:
     """A progress bar for each part of the work (port :class:`vla_recorder.formats.conversion.Progress`)."""
@@ -83,14 +85,14 @@ def print_list(folder: Path, paths: Sequence[Path]) -> list[str]:
                 )
         except EpisodeError as error:
             broken.append(str(error))
-    Console(highlight=False).print(table)
+    _console().print(table)
     print(f"{len(paths) - len(broken)} episodes in {folder}")
     return broken
 
 
 def print_info(path: Path) -> None:
     """Everything about an episode. Raises EpisodeError."""
-    console = Console(highlight=False)
+    console = _console()
     with EpisodeReader(path) as episode:
         known, embodiment = episode.info, episode.info.metadata.embodiment
         prompts = " → ".join(f"'{escape(prompt)}'" for prompt in known.prompts or (known.metadata.prompt,))
@@ -107,6 +109,12 @@ def print_info(path: Path) -> None:
         console.print(_streams(episode))
         if episode.rollout is not None:
             console.print(f"{len(episode.rollout)} chunks of {', '.join(sorted(set(episode.rollout.policy_ids)))}")
+
+
+def _console() -> Console:
+    """The terminal, or, where the output goes elsewhere, lines that are not broken."""
+    console = Console(highlight=False)
+    return console if console.is_terminal else Console(highlight=False, width=_WIDE)
 
 
 def _vectors(episode: EpisodeReader) -> Table:

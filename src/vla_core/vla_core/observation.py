@@ -39,11 +39,14 @@ class Step:
             stamp of the older of its two sources. A stream out of its tolerance is absent: nothing is invented.
         marked: streams whose sample is out of its tolerance, but kept because the embodiment says ``on_missing: mark``: it is
             the stream's last true one before the row, however old.
+        policy_drives: whether a policy's actions were executed at that time; false in a demonstration, and in a rollout where a
+            human had taken over.
     """
 
     stamp_ns: int
     samples: Mapping[str, Sample]
     marked: frozenset[str] = frozenset()
+    policy_drives: bool = False
 
     def age_ns(self, stream: str) -> int:
         """How much older than the row the stream's value is [ns]; negative if the value is younger (method nearest)."""

@@ -169,6 +169,28 @@ def test_the_policy_that_drives_is_that_of_the_episode(tmp_path: Path) -> None:
     assert found == ["", "act-1", "pi0", ""]
 
 
+def test_a_step_says_whether_a_policy_drove_at_its_time(recording: tuple[RecorderSession, GatedWriter]) -> None:
+    """A step is decided a while after its time, when command_node may do something else by then."""
+    session, writer = recording
+    begin(session)
+    step_ns = FR3_SIM.step_ns
+    said = [
+        Commanding(True, "receding_horizon", "", START_NS),  # armed, and holds
+        Commanding(True, "receding_horizon", "act-1", START_NS + 2 * step_ns),
+        Commanding(True, "receding_horizon", "act-1", START_NS + 3 * step_ns),
+        Commanding(False, "receding_horizon", "", START_NS + 5 * step_ns),  # a human takes over
+        Commanding(True, "receding_horizon", "act-1", START_NS + 7 * step_ns + 1),
+    ]
+    for index in range(12):
+        for commanding in said:
+            if commanding.stamp_ns // step_ns == (START_NS + index * step_ns) // step_ns:
+                session.beside.commanding = commanding
+        if index >= 2:
+            feed(session, 1, first=index - 2)
+    drove = [step.policy_drives for step in writer.steps]
+    assert drove == [False, False, True, True, True, False, False, False, True, True]
+
+
 def test_a_rollout_in_the_file_is_what_the_policy_sent(tmp_path: Path) -> None:
     session = RecorderSession(tmp_path, dataclasses.replace(KNOWN, embodiment=NATIVE), patient_writer)
     session.beside.commanding = Commanding(True, "receding_horizon", "act-1")
@@ -181,6 +203,7 @@ def test_a_rollout_in_the_file_is_what_the_policy_sent(tmp_path: Path) -> None:
     assert path is not None
     with EpisodeReader(path) as episode:
         rollout, native = episode.rollout, episode.native("fingers")
+        assert np.all(episode.policy_drives)
     assert rollout is not None
     np.testing.assert_array_equal(rollout.actions[:, 0, 0], [0.0, 1.0, 2.0, 3.0])
     np.testing.assert_array_equal(native.stamps_ns, [START_NS + index * MS for index in range(4)])

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -16,34 +17,43 @@ from vla_core.observation import Sample
 from vla_recorder.recording import Recording
 
 _KEEP_NS = 1_000_000_000  # a step is decided a fraction of a second after its time
+_SAID = 50  # changes of what command_node says, which it says ten times a second
 _BATCH = 500  # samples that are handed over at the latest
 
 
 @dataclass(frozen=True)
 class Commanding:
-    """What command_node last said about itself.
+    """What command_node said about itself at a time.
 
-    executes: whether the robot follows chunks: armed, and not in shadow mode. strategy: how it combines them. policy_id: the
-    policy that it follows at the moment; empty if it follows none.
+    Attributes:
+        executes: whether the robot follows chunks: armed, and not in shadow mode.
+        strategy: how it combines them.
+        policy_id: the policy that it follows at the moment; empty if it follows none.
+        stamp_ns: when [ns].
     """
 
     executes: bool = False
     strategy: str = ""
     policy_id: str = ""
+    stamp_ns: int = 0
+
+    @property
+    def policy_drives(self) -> bool:
+        """Whether a policy's actions are executed."""
+        return self.executes and bool(self.policy_id)
 
 
 class BesideTheSteps:
-    """Hands samples and chunks to the writer of the running episode.
+    """Hands samples and chunks to the writer of the running episode, and knows when a policy drives.
 
     Samples of the second before are kept while none is running, because its first step is older than its beginning.
 
     Attributes:
-        commanding: what command_node does with the chunks that come from now on.
         refused: chunks of the episode that are none for this robot.
     """
 
     def __init__(self, embodiment: Embodiment) -> None:
-        self.commanding = Commanding()
+        self._said = deque([Commanding()], maxlen=_SAID)  # with each change, oldest first
         self.refused = 0
         self._reason = ""
         self._names = embodiment.action_names
@@ -52,6 +62,20 @@ class BesideTheSteps:
         self._samples: dict[str, list[Sample]] = {
             name: [] for name, stream in embodiment.streams.items() if stream.native
         }
+
+    @property
+    def commanding(self) -> Commanding:
+        """What command_node does with the chunks that come from now on."""
+        return self._said[-1]
+
+    @commanding.setter
+    def commanding(self, commanding: Commanding) -> None:
+        if replace(commanding, stamp_ns=self._said[-1].stamp_ns) != self._said[-1]:
+            self._said.append(commanding)
+
+    def policy_drives(self, time_ns: int) -> bool:
+        """Whether a policy's actions were executed at a time of the last second [ns]."""
+        return next((said.policy_drives for said in reversed(self._said) if said.stamp_ns <= time_ns), False)
 
     def begin(self, episode: Recording) -> None:
         """What comes from now on belongs to this episode."""

@@ -36,6 +36,7 @@ from vla_ros.codecs.chunks import chunk_from
 from vla_ros.host import NodeHost
 from vla_ros.nodes import run_node
 from vla_ros.streams import StreamSubscriptions
+from vla_ros.time import to_ns
 
 _TICK_NS = 10_000_000
 _STATUS_NS = 200_000_000
@@ -145,9 +146,8 @@ class RecorderNode:
 
     def _on_command_status(self, message: CommandStatus, receive_ns: int) -> None:
         executes = message.state in _EXECUTING
-        self._session.beside.commanding = Commanding(
-            executes, message.strategy, message.active_policy if executes else ""
-        )
+        policy_id = message.active_policy if executes else ""
+        self._session.beside.commanding = Commanding(executes, message.strategy, policy_id, to_ns(message.header.stamp))
 
     def _on_sim_status(self, message: SimStatus, receive_ns: int) -> None:
         self._seed = message.seed

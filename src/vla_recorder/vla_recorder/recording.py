@@ -5,7 +5,7 @@ from __future__ import annotations
 from array import array
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -94,7 +94,7 @@ class Recording:
         remarks += [f"{name} too old in {count} steps, marked" for name, count in self.marked.most_common(3)]
         return "; ".join(remarks)
 
-    def append(self, step: Step) -> None:
+    def append(self, step: Step, policy_drives: bool = False) -> None:
         """Hands a step to the writer, or counts why it cannot be a row of the episode. Raises EpisodeError."""
         if self.stamps_ns and step.stamp_ns <= self.stamps_ns[-1]:
             self.turned_back += 1
@@ -104,7 +104,7 @@ class Recording:
             self.incomplete += 1
             self.lacking.update(lacking)
             return
-        self.writer.append(step, self.prompt)
+        self.writer.append(replace(step, policy_drives=True) if policy_drives else step, self.prompt)
         self.stamps_ns.append(step.stamp_ns)
         self.marked.update(step.marked)
         for name, ages_ns in self.ages_ns.items():

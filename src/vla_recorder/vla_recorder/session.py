@@ -144,7 +144,7 @@ class RecorderSession:
         if episode is None:
             return
         try:
-            episode.append(step)
+            episode.append(step, self.beside.policy_drives(step.stamp_ns))
         except VlaError as error:
             self._lose(str(error))
             return

@@ -8,6 +8,8 @@ from vla_core import config
 from vla_core.embodiment.schema import Embodiment
 from vla_core.errors import ConfigError, choice
 
+_RATE_SHARE = 0.1  # a camera said to be of 30 Hz may be one of 29.97, or of 32
+
 
 def load_embodiment(path: Path | str) -> Embodiment:
     """Reads an embodiment from YAML.
@@ -29,6 +31,7 @@ def check_embodiment(embodiment: Embodiment, where: str) -> Embodiment:
         *_check_joints(embodiment),
         *_check_names(embodiment),
         *_check_streams(embodiment),
+        *_check_cameras(embodiment),
         *_check_references(embodiment),
     ]
     problems = problems or [*_check_action(embodiment), *_check_gripper(embodiment)]
@@ -72,10 +75,36 @@ def _check_streams(embodiment: Embodiment) -> list[str]:
             if bool(found.names) == bool(stream.elements):
                 expected = "either its own 'names' or the stream's 'elements', not both and not neither"
                 problems.append(f"streams.{name}.fields.{field_name}: expected {expected}")
-    clocks = [*embodiment.cameras, "fixed"]
-    if embodiment.steps.clock not in clocks:
-        problems.append(f"steps.clock: expected {choice(clocks)}, found '{embodiment.steps.clock}'")
     return problems
+
+
+def _check_cameras(embodiment: Embodiment) -> list[str]:
+    images = {f"cameras.{role}": camera.align for role, camera in embodiment.cameras.items()}
+    images |= {f"depth_cameras.{role}": camera.align for role, camera in embodiment.depth_cameras.items()}
+    problems = [
+        f"{path}.align.method: expected 'nearest' or 'latest_before', found 'interpolate': an image between two is invented"
+        for path, align in images.items()
+        if align.method == "interpolate"
+    ]
+    return problems + _check_clock(embodiment)
+
+
+def _check_clock(embodiment: Embodiment) -> list[str]:
+    """Every so-manieth image of the clock makes a step: other step rates would be told wrongly."""
+    steps = embodiment.steps
+    clocks = [*embodiment.cameras, "fixed"]
+    if steps.clock not in clocks:
+        return [f"steps.clock: expected {choice(clocks)}, found '{steps.clock}'"]
+    if steps.clock == "fixed":
+        return []
+    camera_hz = embodiment.cameras[steps.clock].rate_hz
+    every = max(1, round(camera_hz / steps.rate_hz))
+    if abs(camera_hz / every - steps.rate_hz) <= _RATE_SHARE * steps.rate_hz:
+        return []
+    return [
+        f"steps.rate_hz: expected {camera_hz:g} Hz of the camera '{steps.clock}' or a whole fraction of it, "
+        f"or 'steps.clock: fixed'; found {steps.rate_hz:g}"
+    ]
 
 
 def _check_references(embodiment: Embodiment) -> list[str]:

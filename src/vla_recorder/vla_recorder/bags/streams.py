@@ -79,6 +79,10 @@ class BagStreams:
         """Steps that are decided now, oldest first."""
         return self._aligner.pop(now_ns)
 
+    def flush(self) -> list[Step]:
+        """Steps that are due when nothing more will come, oldest first."""
+        return self._aligner.flush()
+
     def begin_episode(self) -> None:
         """An episode begins: the largest gap of each stream is measured from now on."""
         for monitor in self._monitors.values():

@@ -196,7 +196,7 @@ def _steps(
         handlers[message.topic](message)
         last_ns = message.receive_ns
         progress.advance()
-    for step in streams.pop(last_ns + _LONGEST_WAIT_NS):
+    for step in (*streams.pop(last_ns), *streams.flush()):
         yield step, last_ns
 
 

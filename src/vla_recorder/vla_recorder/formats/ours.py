@@ -75,13 +75,16 @@ def rows_of(episode: EpisodeReader, start: int, stop: int) -> Iterator[Row]:
 
 
 def with_images(embodiment: Embodiment, images: Images, quality: int | None = None) -> Embodiment:
-    """The same robot, whose episodes keep the images of all colour cameras in one way."""
+    """The same robot, whose episodes keep the images of all cameras in one way; distances are never JPEG."""
 
     def changed(camera: Camera) -> Camera:
         return dataclasses.replace(camera, images=images, jpeg_quality=quality or camera.jpeg_quality)
 
     cameras: Mapping[str, Camera] = {role: changed(camera) for role, camera in embodiment.cameras.items()}
-    return dataclasses.replace(embodiment, cameras=cameras)
+    depth = dict(embodiment.depth_cameras)
+    if images != "jpeg":
+        depth = {role: dataclasses.replace(camera, images=images) for role, camera in depth.items()}
+    return dataclasses.replace(embodiment, cameras=cameras, depth_cameras=depth)
 
 
 def _metadata(known: EpisodeMetadata, embodiment: Embodiment, prompt: str) -> EpisodeMetadata:

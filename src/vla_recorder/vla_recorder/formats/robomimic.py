@@ -223,8 +223,12 @@ def _as_episode(path: Path, name: str, data: h5py.Group) -> Iterator[EpisodeRead
             file.attrs.update({RootAttribute.SIM: True, RootAttribute.COMPRESS: False})
             file[schema.VLA] = h5py.ExternalLink(path.resolve(), f"{where}/{schema.VLA}")
             file[schema.ACTION] = demo["actions"][()] * data.attrs[_SCALE] + data.attrs[_OFFSET]
-            for key in demo["obs"]:
-                file[_place_of(key)] = h5py.ExternalLink(path.resolve(), f"{where}/obs/{key}")
+            for key, stored in demo["obs"].items():
+                if key.endswith("_depth"):  # with one colour there, with none here
+                    depths = stored[..., 0]
+                    file.create_dataset(_place_of(key), data=depths, chunks=(1, *depths.shape[1:]))
+                else:
+                    file[_place_of(key)] = h5py.ExternalLink(path.resolve(), f"{where}/obs/{key}")
         with EpisodeReader(links) as episode:
             yield episode
 

@@ -14,7 +14,7 @@ import numpy as np
 from vla_core.embodiment import Embodiment
 from vla_core.embodiment.loading import embodiment_from_mapping
 from vla_core.episodes import SCHEMA_VERSION, EpisodeReader, schema
-from vla_core.episodes.layout import DatasetSpec, datasets_of
+from vla_core.episodes.layout import DatasetSpec, all_jpeg, datasets_of
 from vla_core.episodes.metadata import OUTCOMES, ROBOTS
 from vla_core.episodes.schema import Attribute, RootAttribute
 from vla_core.errors import ConfigError, EpisodeError, ImageError, choice
@@ -111,6 +111,9 @@ def _parsed(known: Mapping[str, Any], name: str, expected: str, parse: Callable[
 
 def _of_datasets(file: h5py.File, embodiment: Embodiment, steps: int) -> Iterator[str]:
     """Datasets that are missing, or of another type or shape, or without their attributes."""
+    compressed = all_jpeg(embodiment)
+    if bool(file.attrs.get(RootAttribute.COMPRESS, compressed)) != compressed:
+        yield f"attribute /{RootAttribute.COMPRESS}: expected {compressed}, found {not compressed}"
     for spec in datasets_of(embodiment):
         dataset = file.get(spec.path)
         if not isinstance(dataset, h5py.Dataset):

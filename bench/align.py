@@ -1,0 +1,162 @@
+"""CPU of the alignment against message_filters' ApproximateTime, for three cameras at 30 Hz and joints at 500 Hz.
+
+Both take the same messages in the same order, in turns within one run. The other side is a plain reimplementation of the Python
+ApproximateTimeSynchronizer: a dictionary for each topic, and for every message a search through those of the other topics for
+a set whose stamps lie within the slop. It compares integers, where the original makes an object for every stamp it looks at.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import gc
+import itertools
+import statistics
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+
+from bench.support.figures import machine, median_ratio, publish
+from vla_core.alignment import Aligner
+from vla_core.embodiment import Embodiment, load_embodiment
+from vla_core.embodiment.schema import Align, Steps
+from vla_core.observation import Sample, Step
+
+app = typer.Typer()
+
+CAMERAS = ("scene", "wrist", "side")
+JOINTS = "joints"
+MS = 1_000_000
+START_NS = 1_000_000_000_000
+TICK_NS = 10_000_000  # how often recorder_node asks for steps
+SLOP_NS = 50 * MS
+QUEUE = 100  # messages that the synchronizer keeps of a topic: 0.2 s of joints, as late as an image may be
+
+Arrival = tuple[str, Sample]
+
+
+class ApproximateTime:
+    """What message_filters.ApproximateTimeSynchronizer does, from what its source does and with integers for stamps."""
+
+    def __init__(self, topics: tuple[str, ...], queue_size: int, slop_ns: int, callback: Callable[..., None]) -> None:
+        self._queues: dict[str, dict[int, Sample]] = {topic: {} for topic in topics}
+        self._queue_size = queue_size
+        self._slop_ns = slop_ns
+        self._callback = callback
+        self._lock = threading.Lock()
+
+    def add(self, topic: str, message: Sample) -> None:
+        with self._lock:
+            queue = self._queues[topic]
+            queue[message.stamp_ns] = message
+            while len(queue) > self._queue_size:
+                del queue[min(queue)]
+            self._match(topic, message.stamp_ns)
+
+    def _match(self, topic: str, stamp_ns: int) -> None:
+        candidates = []
+        for other, queue in self._queues.items():
+            if other == topic:
+                candidates.append([stamp_ns])
+                continue
+            near = [(abs(stamp - stamp_ns), stamp) for stamp in queue if abs(stamp - stamp_ns) <= self._slop_ns]
+            if not near:
+                return
+            candidates.append([stamp for _, stamp in sorted(near)])
+        for stamps in itertools.product(*candidates):
+            if max(stamps) - min(stamps) < self._slop_ns:
+                self._callback(*(queue[stamp] for queue, stamp in zip(self._queues.values(), stamps, strict=True)))
+                for queue, stamp in zip(self._queues.values(), stamps, strict=True):
+                    del queue[stamp]
+                return
+
+
+def traffic(seconds: float, seed: int) -> list[Arrival]:
+    """What arrives: cameras 30 ms after the stamp and 3 ms of jitter, joints after 1 ms."""
+    random = np.random.default_rng(seed)
+    image = np.zeros((4, 4, 3), np.uint8)
+    arrivals = []
+    for number, role in enumerate(CAMERAS):
+        for k in range(int(seconds * 30)):
+            stamp_ns = START_NS + k * 1_000_000_000 // 30 + number * 5 * MS + round(random.uniform(0, MS))
+            came_ns = stamp_ns + 30 * MS + round(random.uniform(0, 3 * MS))
+            arrivals.append((role, Sample(stamp_ns, came_ns, image)))
+    for k in range(int(seconds * 500)):
+        stamp_ns = START_NS + k * 2 * MS
+        came_ns = stamp_ns + MS + round(random.uniform(0, MS))
+        arrivals.append((JOINTS, Sample(stamp_ns, came_ns, random.normal(size=21))))
+    return sorted(arrivals, key=lambda arrival: arrival[1].receive_ns)
+
+
+def robot(fr3: Embodiment) -> Embodiment:
+    """Three cameras and joints, matched within the same time as the synchronizer's slop."""
+    clock = dataclasses.replace(fr3.cameras["scene"], align=Align("nearest", 1))
+    other = dataclasses.replace(clock, align=Align("nearest", SLOP_NS / MS))
+    joints = dataclasses.replace(fr3.streams[JOINTS], rate_hz=500, align=Align("interpolate", SLOP_NS / MS))
+    cameras = {"scene": clock, "wrist": other, "side": other}
+    return dataclasses.replace(fr3, cameras=cameras, streams={JOINTS: joints}, steps=Steps("scene", 30))
+
+
+def align(embodiment: Embodiment, arrivals: list[Arrival]) -> tuple[float, int]:
+    """Plays the messages into the aligner as recorder_node does. Returns the CPU time [s] and the number of whole steps."""
+    aligner = Aligner(embodiment, (*CAMERAS, JOINTS))
+    steps: list[Step] = []
+    tick_ns = START_NS
+    began = time.process_time()
+    for name, sample in arrivals:
+        while sample.receive_ns > tick_ns:
+            steps += aligner.pop(tick_ns)
+            tick_ns += TICK_NS
+        aligner.push(name, sample)
+    steps += aligner.flush()
+    seconds = time.process_time() - began
+    return seconds, sum(not aligner.missing(step) for step in steps)
+
+
+def synchronize(arrivals: list[Arrival]) -> tuple[float, int]:
+    """Plays the messages into the synchronizer. Returns the CPU time [s] and the number of sets."""
+    sets: list[tuple[Any, ...]] = []
+    synchronizer = ApproximateTime((*CAMERAS, JOINTS), QUEUE, SLOP_NS, lambda *found: sets.append(found))
+    began = time.process_time()
+    for name, sample in arrivals:
+        synchronizer.add(name, sample)
+    return time.process_time() - began, len(sets)
+
+
+@app.command()
+def main(
+    seconds: Annotated[float, typer.Option(help="Length of the streams [s].")] = 20.0,
+    repetitions: Annotated[int, typer.Option(min=5, help="How often each side runs.")] = 9,
+    json_file: Annotated[Path | None, typer.Option("--json", help="Write the figures here too.")] = None,
+) -> None:
+    """CPU of our alignment as a share of ApproximateTime's (at most 0.2)."""
+    from vla.paths import checkout
+
+    embodiment = robot(load_embodiment(checkout() / "config" / "embodiments" / "fr3.yaml"))
+    ours, theirs = [], []
+    gc.disable()
+    for repetition in range(repetitions):
+        arrivals = traffic(seconds, seed=repetition)
+        gc.collect()
+        pair = [align(embodiment, arrivals), synchronize(arrivals)]
+        ours.append(pair[0][0])
+        theirs.append(pair[1][0])
+        steps, sets = pair[0][1], pair[1][1]
+    gc.enable()
+    publish(
+        {
+            "ratio": median_ratio(ours, theirs),
+            "aligner_us_per_s": statistics.median(ours) / seconds * 1e6,
+            "approximate_time_us_per_s": statistics.median(theirs) / seconds * 1e6,
+            "steps": steps,
+            "sets": sets,
+            "messages": len(arrivals),
+            "repetitions": repetitions,
+            "machine": machine(),
+        },
+        json_file,
+    )
