@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import functools
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
 from vla_core.alignment import StreamStatus
 from vla_core.embodiment import load_embodiment
-from vla_core.episodes import Beside, EpisodeMetadata, RecordingSummary
+from vla_core.episodes import Beside, EpisodeMetadata, Hdf5EpisodeWriter, RecordingSummary
 from vla_core.episodes.synthetic import synthetic_step
 from vla_core.errors import EpisodeError
 from vla_core.observation import Step
 from vla_recorder.files import background_writer
 from vla_recorder.session import RecorderSession
-from vla_recorder.status import RecorderState
+from vla_recorder.status import RecorderState, RecorderStatus
 
 FR3_SIM = load_embodiment(Path(__file__).parents[1] / "config" / "embodiments" / "fr3_sim.yaml")
 KNOWN = EpisodeMetadata("pick up the cube", "sim", FR3_SIM, task="pick_place", policy_id="act")
@@ -88,6 +89,15 @@ def begin(session: RecorderSession, **arguments: Any) -> Path:
     return path
 
 
+def settled(session: RecorderSession) -> RecorderStatus:
+    """The status when nothing is done with the disk any more."""
+    deadline = time.monotonic() + 20.0
+    while "still being" in (status := session.status()).message or status.state == RecorderState.FINISHING:
+        assert time.monotonic() < deadline, status.message
+        time.sleep(0.005)
+    return status
+
+
 def feed(session: RecorderSession, count: int, first: int = 0) -> None:
     for index in range(first, first + count):
         session.step(synthetic_step(FR3_SIM, index))
@@ -95,3 +105,15 @@ def feed(session: RecorderSession, count: int, first: int = 0) -> None:
 
 def without(step: Step, *names: str) -> Step:
     return Step(step.stamp_ns, {name: sample for name, sample in step.samples.items() if name not in names})
+
+
+def leave_partial(path: Path, metadata: EpisodeMetadata, steps: int) -> None:
+    """Puts there what a recorder leaves that was killed while it recorded the episode ``path``."""
+    writer = Hdf5EpisodeWriter(path.parent / "killed", metadata)
+    for index in range(steps):
+        writer.append(synthetic_step(metadata.embodiment, index))
+    writer.flush()
+    left = writer.partial_path.read_bytes()
+    writer.discard()
+    writer.path.parent.rmdir()
+    path.with_name(path.name + ".partial").write_bytes(left)

@@ -15,6 +15,7 @@ import yaml
 rclpy = pytest.importorskip("rclpy", reason="needs rclpy and the built interfaces")
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus  # noqa: E402
+from recorder_support import leave_partial  # noqa: E402
 from sensor_msgs.msg import Image, JointState  # noqa: E402
 from std_msgs.msg import Float64  # noqa: E402
 from support import Leader, Nodes, eventually  # noqa: E402
@@ -26,8 +27,7 @@ from control_msgs.msg import JointTrajectoryControllerState  # noqa: E402
 from vla_core import config  # noqa: E402
 from vla_core.action_chunk import ActionChunk  # noqa: E402
 from vla_core.embodiment import load_embodiment  # noqa: E402
-from vla_core.episodes import EpisodeMetadata, EpisodeReader, Hdf5EpisodeWriter, list_episodes  # noqa: E402
-from vla_core.episodes.synthetic import synthetic_step  # noqa: E402
+from vla_core.episodes import EpisodeMetadata, EpisodeReader, list_episodes  # noqa: E402
 from vla_recorder.recorder_node import RecorderNode  # noqa: E402
 from vla_recorder.ros.remote import RemoteRecorder  # noqa: E402
 from vla_recorder.status import RecorderState  # noqa: E402
@@ -325,20 +325,8 @@ def test_diagnostics_name_the_node_and_what_each_entry_is_about(recorded: Record
 # -- in real time -----------------------------------------------------------------------------------------------------------
 
 
-def left_over(folder: Path, embodiment_file: Path) -> None:
-    """What a recorder leaves that was killed."""
-    embodiment = load_embodiment(embodiment_file)
-    writer = Hdf5EpisodeWriter(folder / "killed", EpisodeMetadata("push", "mock", embodiment))
-    for index in range(20):
-        writer.append(synthetic_step(embodiment, index))
-    data = writer.partial_path.read_bytes()
-    writer.discard()
-    (folder / "killed").rmdir()
-    (folder / "episode_0.hdf5.partial").write_bytes(data)
-
-
 def test_two_robots_share_a_folder_and_a_killed_recording_is_recovered(embodiment_file: Path, tmp_path: Path) -> None:
-    left_over(tmp_path, embodiment_file)
+    leave_partial(tmp_path / "episode_0.hdf5", EpisodeMetadata("push", "mock", load_embodiment(embodiment_file)), 20)
     parameters = {
         "embodiment": str(embodiment_file),
         "episodes": str(tmp_path),

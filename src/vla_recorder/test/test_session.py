@@ -11,12 +11,24 @@ import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
-from recorder_support import FR3_SIM, KNOWN, FakeStreams, GatedWriter, begin, feed, patient_writer, without
+from recorder_support import (
+    FR3_SIM,
+    KNOWN,
+    FakeStreams,
+    GatedWriter,
+    begin,
+    feed,
+    leave_partial,
+    patient_writer,
+    settled,
+    without,
+)
 
 from vla_core.alignment import StreamStatus
-from vla_core.episodes import EpisodeReader, list_episodes
+from vla_core.episodes import BackgroundEpisodeWriter, EpisodeMetadata, EpisodeReader, Hdf5EpisodeWriter, list_episodes
 from vla_core.episodes.synthetic import synthetic_step
 from vla_core.errors import EpisodeError
+from vla_core.observation import Step
 from vla_recorder.files import background_writer
 from vla_recorder.session import RecorderRefused, RecorderSession
 from vla_recorder.status import PromptCount, RecorderState, RecorderStatus
@@ -182,7 +194,7 @@ def test_a_step_that_cannot_be_written_fails_the_episode_and_not_the_recorder(
     feed(session, 4)
     writer.error = EpisodeError("episode_0.hdf5.partial: cannot write step 4: No space left on device")
     feed(session, 3, first=4)
-    status = session.status()
+    status = settled(session)
     assert (status.state, status.message) == (RecorderState.FAILED, str(writer.error))
     with pytest.raises(RecorderRefused):
         session.stop()
@@ -202,8 +214,52 @@ def test_an_end_that_cannot_be_written_is_told_to_whoever_waits_and_to_the_opera
     writer.gate.set()
     with pytest.raises(EpisodeError, match="no space left"):
         session.stop().result()
-    status = session.status()
+    status = settled(session)
     assert (status.state, status.message, status.episodes) == (RecorderState.FAILED, "no space left", 0)
+
+
+def test_what_is_on_the_disk_of_a_lost_episode_is_recovered_at_once(tmp_path: Path) -> None:
+    class FailingWriter(Hdf5EpisodeWriter):
+        """Meets with an error of the disk at its sixth step."""
+
+        def append(self, step: Step, prompt: str = "") -> None:
+            if len(self) == 5:
+                self.flush()
+                self._let_go()
+                raise EpisodeError("cannot write step 5: Input/output error")
+            super().append(step, prompt)
+
+    def make_writer(folder: Path, metadata: EpisodeMetadata) -> BackgroundEpisodeWriter:
+        return BackgroundEpisodeWriter(FailingWriter(folder, metadata), when_full="wait")
+
+    session = RecorderSession(tmp_path, KNOWN, make_writer)
+    path = begin(session)
+    index = 0
+    while session.status().state == RecorderState.RECORDING:
+        feed(session, 1, first=index)
+        index += 1
+    status = settled(session)
+    assert status.state == RecorderState.FAILED
+    assert status.message.startswith("cannot write step 5: Input/output error; episode_0.hdf5: recovered 5 steps")
+    with EpisodeReader(path) as episode:
+        assert (len(episode), episode.info.outcome) == (5, "unknown")
+    assert begin(session).name == "episode_1.hdf5"
+    session.stop("discarded").result()
+
+
+def test_a_recorder_that_starts_recovers_what_an_earlier_one_left(tmp_path: Path) -> None:
+    folder = tmp_path / "episodes"
+    folder.mkdir()
+    leave_partial(folder / "episode_3.hdf5", KNOWN, 4)
+    session = RecorderSession(folder, KNOWN, patient_writer)
+    session.look_through()
+    status = settled(session)
+    assert status.state == RecorderState.IDLE
+    assert status.message == "episode_3.hdf5: 4 steps, recovered without its journal from a recording that was cut off"
+    assert [path.name for path in folder.iterdir()] == ["episode_3.hdf5"]
+    assert begin(session).name == "episode_4.hdf5"
+    assert session.status().message == ""
+    session.stop("discarded").result()
 
 
 def test_a_folder_that_cannot_be_written_is_an_error_of_start(tmp_path: Path) -> None:
@@ -273,6 +329,7 @@ class AnyOrderOfOperations(RuleBasedStateMachine):
         self.expected: dict[
             Path, tuple[list[str], str]
         ] = {}  # prompt of each row, and outcome, of each finished episode
+        self.firsts: dict[Path, str] = {}  # prompts with which they were begun
         self.last: Path | None = None
         self.path: Path | None = None  # of the running episode
         self.rows: list[str] = []
@@ -296,7 +353,7 @@ class AnyOrderOfOperations(RuleBasedStateMachine):
     @precondition(lambda self: self.recording or self.last)
     @rule()
     def redo(self) -> None:
-        first = self.first if self.recording else self.expected[self.last][0][0]
+        first = self.first if self.recording else self.firsts[self.last]
         again = self.path if self.path in self.expected else None
         path = begin(self.session, redo=True)
         if not self.recording:
@@ -329,7 +386,7 @@ class AnyOrderOfOperations(RuleBasedStateMachine):
     @rule()
     def stop(self) -> None:
         assert self.session.stop().result().path == self.path
-        self.expected[self.path] = (self.rows, self.outcome)
+        self.expected[self.path], self.firsts[self.path] = (self.rows, self.outcome), self.first
         self.last, self.path, self.prompt = self.path, None, self.next
 
     @precondition(lambda self: self.recording)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from recorder_support import FR3_SIM, KNOWN, GatedWriter, begin, feed, patient_writer
+from recorder_support import FR3_SIM, KNOWN, GatedWriter, begin, feed, patient_writer, settled
 
 from vla_core.action_chunk import ActionChunk
 from vla_core.episodes import EpisodeReader, NativeSamples, RolloutChunk
@@ -219,5 +219,5 @@ def test_a_writer_that_failed_ends_the_episode_with_the_next_step(
     session.beside.chunk(chunk(0), START_NS)
     assert session.status().state == RecorderState.RECORDING
     feed(session, 1, first=1)
-    assert session.status().state == RecorderState.FAILED
-    assert session.status().message == "No space left on device"
+    status = settled(session)
+    assert (status.state, status.message) == (RecorderState.FAILED, "No space left on device")
