@@ -17,9 +17,9 @@ Level = Literal["info", "success", "warning", "error"]
 KEYS = {
     "s": "start an episode, or stop it and keep it",
     "d": "discard the running episode",
-    "f": "mark the running episode as a failure; it is kept, and labelled so",
-    "g": "mark the running episode as good again: a success",
-    "r": "record again: in place of the running episode, or of the one that has just ended",
+    "f": "mark the running episode as a failure; it is kept",
+    "g": "mark the running episode as a success again",
+    "r": "record again, in place of the running episode or of the one just ended",
     "p": "type a prompt: of the next episode, or of the running one from now on",
     "n": "the next prompt of the task's list that is still wanted, likewise",
     "h": "help",

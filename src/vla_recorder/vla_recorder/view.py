@@ -2,6 +2,7 @@
 
 ::
 
+    ──────────────────────────────────────────────────────────────────────────────────────────────────────
      ● REC   0:12.4  371 rows  episode_12.hdf5           12 saved, 2 of them failed   48.2 GB free, 14 h
      “put the cube on the mark”  12 of 50
      ✓ scene      30 Hz   12 ms   ! wrist      14 Hz   31 ms   ✓ joints   1000 Hz    1 ms
@@ -15,6 +16,7 @@ import math
 from pathlib import PurePath
 
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
+from rich.rule import Rule
 from rich.table import Table
 from rich.text import Text
 
@@ -41,7 +43,7 @@ _LOW_DISK_S = 600.0
 def render(status: RecorderStatus | None, line: LineEditor | None) -> RenderableType:
     """The live block: state and counts, streams, what is wrong, and the keys or the prompt that is being typed."""
     problems = problems_of(status)
-    parts: list[RenderableType] = []
+    parts: list[RenderableType] = [Rule(style="dim")]  # the log is above
     if status is not None:
         parts += [_Ends(_headline(status), _counts(status)), _prompt(status)]
         if status.streams:
