@@ -9,8 +9,9 @@ import pytest
 from recorder_support import FR3_SIM, KNOWN, FakeStreams, GatedWriter, begin, feed, patient_writer
 
 from vla_core.alignment import StreamStatus
-from vla_core.episodes import EpisodeReader, bytes_per_second, list_episodes
+from vla_core.episodes import BackgroundEpisodeWriter, EpisodeReader, bytes_per_second, list_episodes
 from vla_core.errors import EpisodeError
+from vla_core.observation import Step
 from vla_recorder.disk import DiskState
 from vla_recorder.prompts import PromptList, WantedPrompt
 from vla_recorder.session import RecorderRefused, RecorderSession
@@ -337,6 +338,30 @@ def test_beginning_an_episode_on_a_slow_disk_holds_up_nobody(tmp_path: Path) -> 
     beginning.result()
     feed(session, 2, first=3)
     assert session.status().steps == 2
+
+
+def test_a_slow_disk_is_dropped_steps_and_a_warning_and_nobody_waits(tmp_path: Path) -> None:
+    class Slow(GatedWriter):
+        """Writes nothing until its gate is open."""
+
+        def append(self, step: Step, prompt: str = "") -> None:
+            self.gate.wait(20)
+            super().append(step, prompt)
+
+    slow = Slow(tmp_path / "episode_0.hdf5")
+    session = RecorderSession(tmp_path, KNOWN, lambda *_: BackgroundEpisodeWriter(slow, capacity=5))
+    begin(session)
+    feed(session, 50)  # returns although not one of them can be written
+    status = session.status()
+    assert status.queue_steps <= 5
+    assert status.dropped_steps >= 44
+    assert status.steps == 50 - status.dropped_steps
+    assert status.message == f"{status.dropped_steps} steps dropped: disk too slow for {status.dropped_steps}"
+    ending = session.stop()
+    slow.gate.set()
+    ended = ending.result()
+    assert ended.steps == len(slow.steps) == status.steps
+    assert f"{status.dropped_steps} steps dropped: the disk was too slow" in ended.verdict
 
 
 def test_an_episode_that_cannot_be_begun_fails_the_start(tmp_path: Path) -> None:

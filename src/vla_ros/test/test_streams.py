@@ -33,7 +33,7 @@ from vla_ros.streams import StreamSubscriptions  # noqa: E402
 from vla_ros.time import to_time  # noqa: E402
 
 pytestmark = pytest.mark.ros
-HEIGHT, WIDTH = 48, 64
+HEIGHT, WIDTH = 96, 128  # more than what is copied out of the middleware as bytes
 MS = 1_000_000
 NEAREST = {"method": "nearest", "tolerance_ms": 5, "wait_ms": 5000}
 LATEST = {"method": "latest_before", "tolerance_ms": 10_000, "wait_ms": 5000}

@@ -26,6 +26,7 @@ from rclpy.qos import QoSProfile
 
 from vla_core.ports import Clock
 from vla_ros.action_client import ActionClient
+from vla_ros.direct_take import DirectTake
 
 T = TypeVar("T")
 MessageHandler = Callable[[Any, int], None]  # message, receive time [ns]
@@ -62,6 +63,7 @@ class DataTopic:
         self.subscription = handle
         self.topic: str = handle.topic_name
         self.wakes = wakes
+        self._direct = DirectTake(handle.handle) if handle.raw else None
         self.waiting: deque[tuple[Any, int]] = deque()  # with the system time at which the middleware received it [ns]
         self.delivered = 0
         self._handler = handler
@@ -73,10 +75,13 @@ class DataTopic:
 
     def take(self) -> None:
         """Takes everything that the middleware has for this topic."""
-        subscription = self.subscription
-        with subscription.handle:
-            take = subscription.handle.take_message
-            while (taken := take(subscription.msg_type, subscription.raw)) is not None:
+        handle, kind = self.subscription.handle, self.subscription.msg_type
+        with handle:
+            if self._direct is not None:
+                while (message := self._direct.take()) is not None:
+                    self.waiting.append(message)
+                return
+            while (taken := handle.take_message(kind, False)) is not None:
                 self.waiting.append((taken[0], taken[1]["received_timestamp"]))
 
     def deliver(self, receive_time: Callable[[int], int], count: int | None = None) -> None:
@@ -194,7 +199,7 @@ class NodeHost:
             topic: its name.
             handler: takes the messages.
             qos: must fit the publisher's.
-            raw: whether it gets serialized messages, as bytes.
+            raw: whether it gets serialized messages: bytes, or views on memory of their own for large ones.
             wakes: whether a message is to be taken as soon as it comes. Else it waits, in real time, until the loop does
                 something anyway, a timer for example: that is cheaper, and when the message came is known all the same.
         """

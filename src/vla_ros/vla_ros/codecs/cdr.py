@@ -64,12 +64,12 @@ class Layout:
     found: Mapping[str, Found]
     end: int
 
-    def fits(self, data: bytes) -> bool:
+    def fits(self, data: bytes | memoryview) -> bool:
         """Whether a message has this layout."""
         return len(data) >= self.end and all(data[place] == expected for place, expected in self.fixed)
 
 
-def byte_order(data: bytes) -> str:
+def byte_order(data: bytes | memoryview) -> str:
     """``<`` or ``>``.
 
     Raises:
@@ -83,7 +83,7 @@ def byte_order(data: bytes) -> str:
     return order
 
 
-def layout_of(definition: Struct, paths: Iterable[str], data: bytes) -> Layout:
+def layout_of(definition: Struct, paths: Iterable[str], data: bytes | memoryview) -> Layout:
     """Finds fields of a message, by their paths with dots, all of which are in its definition.
 
     Raises:
@@ -111,7 +111,7 @@ class _Walk:
         found: what the field holds.
     """
 
-    def __init__(self, data: bytes) -> None:
+    def __init__(self, data: bytes | memoryview) -> None:
         self.position = START
         self.fixed: list[tuple[int, int]] = [(0, 2)]
         self.found = Found()
@@ -137,7 +137,7 @@ class _Walk:
             self._numbers(kind, 1, found)
         elif isinstance(kind, Text):
             begin, end = self._text()
-            found.texts.append(self._data[begin:end].rstrip(b"\x00").decode(errors="replace"))
+            found.texts.append(bytes(self._data[begin:end]).rstrip(b"\x00").decode(errors="replace"))
             self.fixed.append((begin, end))
         elif isinstance(kind, Struct):
             for inner in kind.fields.values():
@@ -200,7 +200,7 @@ class _Walk:
         self.position = position
 
 
-def _merged(places: list[tuple[int, int]], data: bytes) -> tuple[tuple[slice, bytes], ...]:
+def _merged(places: list[tuple[int, int]], data: bytes | memoryview) -> tuple[tuple[slice, bytes], ...]:
     """Places as few slices. Padding between them stays out: it may hold anything."""
     merged: list[tuple[int, int]] = []
     for begin, end in places:
@@ -208,4 +208,4 @@ def _merged(places: list[tuple[int, int]], data: bytes) -> tuple[tuple[slice, by
             merged[-1] = (merged[-1][0], end)
         else:
             merged.append((begin, end))
-    return tuple((slice(begin, end), data[begin:end]) for begin, end in merged)
+    return tuple((slice(begin, end), bytes(data[begin:end])) for begin, end in merged)

@@ -58,11 +58,11 @@ class CameraCodec:
         self._camera = camera
         self.message_type: type = Image if camera.message == "image" else CompressedImage
 
-    def stamp_ns(self, data: bytes) -> int:
+    def stamp_ns(self, data: bytes | memoryview) -> int:
         """The header's stamp [ns]. Raises StreamError."""
         return stamp_ns(data)
 
-    def read(self, data: bytes) -> NDArray[Any] | EncodedImage:
+    def read(self, data: bytes | memoryview) -> NDArray[Any] | EncodedImage:
         """The image as :func:`image_of` or :func:`encoded_of` gives it; it keeps ``data``.
 
         Raises:
@@ -74,7 +74,7 @@ class CameraCodec:
         return encoded_of(compressed_fields(data), self._role, self._camera)
 
 
-def image_fields(data: bytes) -> ImageFields:
+def image_fields(data: bytes | memoryview) -> ImageFields:
     """The fields of a serialized sensor_msgs/Image. Raises StreamError."""
     reader = _Reader(data)
     reader.text()
@@ -84,7 +84,7 @@ def image_fields(data: bytes) -> ImageFields:
     return ImageFields(height, width, encoding, is_bigendian, reader.number("I"), reader.bytes())
 
 
-def compressed_fields(data: bytes) -> CompressedFields:
+def compressed_fields(data: bytes | memoryview) -> CompressedFields:
     """The fields of a serialized sensor_msgs/CompressedImage. Raises StreamError."""
     reader = _Reader(data)
     reader.text()
@@ -164,7 +164,7 @@ def image_message(image: NDArray[np.uint8], stamp_ns: int, frame_id: str) -> Ima
 class _Reader:
     """Reads a serialized message from behind its stamp on, field by field."""
 
-    def __init__(self, data: bytes) -> None:
+    def __init__(self, data: bytes | memoryview) -> None:
         self._data = data
         self._order = byte_order(data)
         self._position = START + _STAMP_BYTES

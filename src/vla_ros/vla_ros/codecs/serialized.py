@@ -26,7 +26,7 @@ def has_header(definition: Struct) -> bool:
     return isinstance(first, Struct) and first.name == "Header"
 
 
-def stamp_ns(data: bytes) -> int:
+def stamp_ns(data: bytes | memoryview) -> int:
     """The stamp of a serialized message that begins with a header [ns].
 
     Raises:
@@ -69,11 +69,11 @@ class SerializedStreamCodec:
         self._layout: Layout | None = None
         self._gather: _Gather | None = None
 
-    def stamp_ns(self, data: bytes) -> int | None:
+    def stamp_ns(self, data: bytes | memoryview) -> int | None:
         """The header's stamp [ns]; None if messages of this type have none. Raises StreamError."""
         return stamp_ns(data) if self._has_header else None
 
-    def read(self, data: bytes) -> NDArray[np.float64]:
+    def read(self, data: bytes | memoryview) -> NDArray[np.float64]:
         """The vector of one message, in the order of the declaration.
 
         Raises:
@@ -126,7 +126,7 @@ class _Gather:
             self._parts.append((np.dtype(dtype), first, int(index.max()) + 1, index, rows))
         self._all_doubles = len(self._parts) == 1 and self._parts[0][0] == np.float64
 
-    def read(self, data: bytes) -> NDArray[np.float64]:
+    def read(self, data: bytes | memoryview) -> NDArray[np.float64]:
         if self._all_doubles:
             dtype, first, count, index, _ = self._parts[0]
             doubles: NDArray[np.float64] = np.frombuffer(data, dtype, count, first)[index]
