@@ -11,9 +11,11 @@ import pytest
 from vla_core.embodiment import load_embodiment
 from vla_core.episodes import (
     BackgroundEpisodeWriter,
+    Beside,
     EpisodeMetadata,
     EpisodeReader,
     Hdf5EpisodeWriter,
+    NativeSamples,
     RecordingSummary,
 )
 from vla_core.episodes.synthetic import synthetic_step
@@ -31,17 +33,27 @@ class SlowWriter:
     def __init__(self, fails_at: int | None = None) -> None:
         self.permits = threading.Semaphore(0)
         self.taken = threading.Semaphore(0)
+        self.flushed = threading.Semaphore(0)
         self.stamps: list[int] = []
+        self.prompts: list[str] = []
+        self.records: list[Beside] = []
         self.summary: RecordingSummary | None = None
         self.discarded = False
         self._fails_at = fails_at
 
-    def append(self, step: Step) -> None:
+    def append(self, step: Step, prompt: str = "") -> None:
         self.taken.release()
         self.permits.acquire()
         if len(self.stamps) == self._fails_at:
             raise EpisodeError("the disk is full")
         self.stamps.append(step.stamp_ns)
+        self.prompts.append(prompt)
+
+    def beside(self, record: Beside) -> None:
+        self.records.append(record)
+
+    def flush(self) -> None:
+        self.flushed.release()
 
     def finish(self, outcome: str, summary: RecordingSummary | None = None) -> Path:
         self.summary = summary
@@ -82,6 +94,36 @@ def test_steps_that_find_the_queue_full_are_dropped_and_counted() -> None:
     assert slow.stamps == [0, 1, 2, 3]
     assert slow.summary is not None
     assert slow.summary.dropped_steps == 6
+
+
+def native(index: int) -> NativeSamples:
+    return NativeSamples("joints", np.array([index]), np.array([index]), np.zeros((1, 21)))
+
+
+def test_what_is_beside_the_steps_goes_with_them_and_is_dropped_and_counted_on_its_own() -> None:
+    slow = SlowWriter()
+    writer = BackgroundEpisodeWriter(slow, capacity=1)
+    writer.append(step(0), "pick")
+    slow.taken.acquire()  # the thread holds step 0
+    for index in range(40):
+        writer.beside(native(index))
+    kept = 40 - writer.dropped_beside
+    assert 0 < kept < 40
+    assert (writer.queued_steps, writer.dropped_steps) == (0, 0)
+    writer.append(step(1))
+    slow.permits.release(10)
+    writer.finish("success", RecordingSummary(dropped_beside=1))
+    assert slow.prompts == ["pick", ""]
+    assert [int(record.stamps_ns[0]) for record in slow.records] == list(range(kept))
+    assert slow.summary is not None
+    assert slow.summary.dropped_beside == 41 - kept
+
+
+def test_when_no_step_comes_the_thread_flushes() -> None:
+    slow = SlowWriter()
+    writer = BackgroundEpisodeWriter(slow)
+    assert slow.flushed.acquire(timeout=60)
+    writer.discard()
 
 
 def test_in_lockstep_a_full_queue_is_waited_for() -> None:

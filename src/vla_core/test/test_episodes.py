@@ -235,7 +235,7 @@ def test_an_episode_ends_once_and_with_an_outcome(tmp_path: Path) -> None:
     with pytest.raises(EpisodeError, match="expected at least one step, found none"):
         writer.finish("success")
     writer.append(synthetic_step(small(), 0))
-    with pytest.raises(EpisodeError, match="expected the outcome 'success' or 'failure', found 'discarded'"):
+    with pytest.raises(EpisodeError, match="expected the outcome 'success', 'failure' or 'unknown', found 'discarded'"):
         writer.finish("discarded")
     path = writer.finish("success")
     for call in (lambda: writer.append(synthetic_step(small(), 1)), lambda: writer.finish("success")):

@@ -10,6 +10,7 @@ from typing import Any
 
 from vla_core import config
 from vla_core.embodiment.loading import embodiment_from_mapping
+from vla_core.embodiment.schema import Embodiment
 from vla_core.episodes.metadata import EpisodeInfo, EpisodeMetadata, RecordingSummary, StreamSummary
 from vla_core.episodes.schema import SCHEMA_VERSION, Attribute
 from vla_core.errors import ConfigError, EpisodeError
@@ -89,10 +90,22 @@ def info_from(attributes: Mapping[str, Any], where: str) -> EpisodeInfo:
         )
     except KeyError as error:
         raise EpisodeError(f"{where}: expected the attribute {error} of /vla, found none") from error
-    except ConfigError as error:
-        raise EpisodeError(str(error)) from error
     except (ValueError, TypeError, AttributeError) as error:
         raise EpisodeError(f"{where}: the attributes of /vla cannot be read: {error}") from error
+
+
+def embodiment_from(attributes: Mapping[str, Any], where: str) -> Embodiment:
+    """Reads the embodiment of an episode, finished or not.
+
+    Raises:
+        EpisodeError: it is missing or cannot be read.
+    """
+    try:
+        return embodiment_from_mapping(json.loads(attributes[Attribute.EMBODIMENT]), f"{where}: embodiment")
+    except KeyError as error:
+        raise EpisodeError(f"{where}: expected the attribute {error} of /vla, found none") from error
+    except (ConfigError, ValueError, TypeError) as error:
+        raise EpisodeError(str(error)) from error
 
 
 def _metadata_from(attributes: Mapping[str, Any], where: str) -> EpisodeMetadata:
@@ -100,7 +113,7 @@ def _metadata_from(attributes: Mapping[str, Any], where: str) -> EpisodeMetadata
     return EpisodeMetadata(
         prompt=str(attributes[Attribute.PROMPT]),
         robot=str(attributes[Attribute.ROBOT]),
-        embodiment=embodiment_from_mapping(json.loads(attributes[Attribute.EMBODIMENT]), f"{where}: embodiment"),
+        embodiment=embodiment_from(attributes, where),
         task=str(attributes[Attribute.TASK]),
         seed=None if seed is None else int(seed),
         policy_id=str(attributes.get(Attribute.POLICY_ID, "")),

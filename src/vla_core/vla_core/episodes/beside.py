@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Union
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,4 +48,55 @@ class RolloutChunk:
     shadow: bool
 
 
-Beside = Union[NativeSamples, RolloutChunk]
+@dataclass(frozen=True, eq=False)
+class Rollout:
+    """All chunks of an episode, in the order in which they arrived.
+
+    Attributes:
+        observation_ns: stamps of the observations they were inferred from (C,) int64 [ns].
+        start_ns: when their first actions are meant (C,) int64 [ns].
+        step_ns: time between two of their actions (C,) int64 [ns].
+        receive_ns: when they arrived at the recorder (C,) int64 [ns].
+        latency_ns: how long inference took (C,) int64 [ns].
+        sequence: their numbers since the policy was loaded (C,) int64.
+        shadow: which of them were not executed (C,) bool.
+        horizon: how many actions each of them has (C,) int64.
+        actions: (C, longest horizon, action_dim) float64; NaN behind a shorter chunk's last action.
+        policy_ids: the policy of each.
+        strategies: how chunks were followed when it came.
+        names: of the action's dimensions.
+    """
+
+    observation_ns: NDArray[np.int64]
+    start_ns: NDArray[np.int64]
+    step_ns: NDArray[np.int64]
+    receive_ns: NDArray[np.int64]
+    latency_ns: NDArray[np.int64]
+    sequence: NDArray[np.int64]
+    shadow: NDArray[np.bool_]
+    horizon: NDArray[np.int64]
+    actions: NDArray[np.float64]
+    policy_ids: tuple[str, ...]
+    strategies: tuple[str, ...]
+    names: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.start_ns)
+
+    def chunks(self) -> Iterator[RolloutChunk]:
+        """The chunks as they were recorded."""
+        for index in range(len(self)):
+            chunk = ActionChunk(
+                actions=self.actions[index, : self.horizon[index]],
+                names=self.names,
+                start_ns=int(self.start_ns[index]),
+                step_ns=int(self.step_ns[index]),
+                observation_ns=int(self.observation_ns[index]),
+                policy_id=self.policy_ids[index],
+                sequence=int(self.sequence[index]),
+                inference_latency_ns=int(self.latency_ns[index]),
+            )
+            yield RolloutChunk(chunk, int(self.receive_ns[index]), self.strategies[index], bool(self.shadow[index]))
+
+
+Beside = NativeSamples | RolloutChunk

@@ -41,8 +41,18 @@ def create(path: Path) -> h5py.File:
     HDF5 writes changed metadata whenever its cache is full, in any order; a process killed between two such writes leaves a
     file that cannot be read. With evictions off the file on disk is, between two flushes, what the last flush left, and only
     image data are appended behind its end. The cache grows by about 100 bytes per image.
+
+    HDF5's own lock is off: whoever writes an episode holds the lock of :mod:`vla_core.episodes.folder`, before the file is one.
     """
-    file = h5py.File(path, "w", libver=_FORMAT)
+    return _without_evictions(h5py.File(path, "w", libver=_FORMAT, locking=False))
+
+
+def open_again(path: Path) -> h5py.File:
+    """Opens such a file to go on writing."""
+    return _without_evictions(h5py.File(path, "r+", libver=_FORMAT, locking=False))
+
+
+def _without_evictions(file: h5py.File) -> h5py.File:
     cache = file.id.get_mdc_config()
     cache.evictions_enabled = False
     cache.incr_mode = cache.flash_incr_mode = cache.decr_mode = 0  # HDF5 wants its automatic resizing off for that

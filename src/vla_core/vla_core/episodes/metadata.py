@@ -9,9 +9,9 @@ from typing import Literal
 from vla_core.embodiment.schema import Embodiment
 from vla_core.errors import EpisodeError, choice
 
-OUTCOMES = ("success", "failure")
-UNKNOWN_OUTCOME = "unknown"
-"""of an episode whose recorder ended before anybody said how it went, and which was recovered"""
+UNKNOWN = "unknown"
+"""outcome of an episode whose recorder ended before anybody said how it went, and which was recovered"""
+OUTCOMES = ("success", "failure", UNKNOWN)
 ROBOTS = ("sim", "mock", "real")
 
 
