@@ -100,7 +100,8 @@ class RowMaker:
 
         The sources' stamps stay what they were, so that their ages grow: nothing newer was seen.
         """
-        row[...] = last
+        for name in self.format.dtype.names or ():
+            row[name] = last[name]
         row["int64"][0] += later_ns
         row["int64"][2::2] += later_ns
         row["uint8"][0] = schema.END_MARKER
