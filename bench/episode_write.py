@@ -1,7 +1,7 @@
 """How fast image rows are appended to an episode, compared with write(2) of the same bytes; and what compression costs.
 
-``ratio`` is the time of write(2) divided by that of the writer, median over rounds in which both take turns: 1 would be no cost at
-all. The writer's time is that of ``append`` with everything that belongs to it: checks, numbers, index, journal, flushes.
+``ratio`` is the time of write(2) divided by that of the writer, median over rounds in which both take turns: 1 would be no cost
+at all. The writer's time is that of ``append`` with everything that belongs to it: checks, numbers, index, journal, flushes.
 """
 
 from __future__ import annotations

@@ -266,7 +266,7 @@ def test_marked_values_are_kept_and_said_to_be_invalid(tmp_path: Path) -> None:
         assert list(episode.valid("joints")) == [True, True, True, False, False, False]
         assert list(episode.valid("scene")) == [True] * 6
         np.testing.assert_array_equal(episode.image("wrist", 3), steps[3].samples["wrist"].value)
-        with pytest.raises(EpisodeError, match="camera or stream: expected 'scene', .* found 'lidar'"):
+        with pytest.raises(EpisodeError, match=r"camera or stream: expected 'scene', .* found 'lidar'"):
             episode.valid("lidar")
     with h5py.File(path) as file:
         assert file["vla/streams/wrist/valid"].dtype == np.uint8

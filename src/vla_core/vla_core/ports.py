@@ -9,7 +9,8 @@ from vla_core.action_chunk import ActionChunk
 from vla_core.observation import Observation, Step
 
 if TYPE_CHECKING:
-    from vla_core.chunking.curve import Reference  # scipy, which is behind it, takes longer to import than all else together
+    # scipy, which is behind it, takes longer to import than all else together
+    from vla_core.chunking.curve import Reference
     from vla_core.episodes.beside import Beside
     from vla_core.episodes.metadata import RecordingSummary
 

@@ -16,7 +16,7 @@ Array = NDArray[np.float64]
 def stream_values(episode: EpisodeReader, name: str) -> Array:
     """The values of an episode's stream (T, size), in the order of its fields."""
     embodiment = episode.info.metadata.embodiment
-    groups = {group: episode.proprioception(group) for group in embodiment.proprioception}
+    groups: dict[str, Array] = {group: episode.proprioception(group) for group in embodiment.proprioception}
     return assembled(embodiment, name, groups, episode.actions, episode.stream_values)
 
 

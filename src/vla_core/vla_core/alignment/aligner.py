@@ -48,9 +48,8 @@ class Aligner:
         self._least_gap_ns = self._period_ns if clock == "fixed" else _least_gap_ns(embodiment)
         self._due: list[DueStep] = []  # by time, except that the first ones are of a clock that has been set back since
         self._closed = 0  # so many are those
-        self._newest_ns: int | None = (
-            None  # largest stamp of the reference since its clock was set back; last time of the grid
-        )
+        # largest stamp of the reference since its clock was set back; last time of the grid
+        self._newest_ns: int | None = None
         self._lead_ns = 0  # the most that such stamps were ahead of their arrival
         self._last_ns: int | None = None  # time of the last step that was decided since then
         self._seen_ns = 0
@@ -102,6 +101,10 @@ class Aligner:
         return tuple(name for name in self._buffers if name not in step.samples)
 
     def _ready(self, step: DueStep, now_ns: int) -> bool:
+        if (
+            now_ns < step.arrival_ns - JUMP_NS
+        ):  # the receiver's clock has been set back: nothing more comes for this step
+            return True
         if self._early:
             return all(buffer.settled(step, now_ns) for buffer in self._awaited)
         return not self._awaited or now_ns > step.until_ns(self._longest_wait_ns) + _DELIVERY_NS
@@ -111,7 +114,8 @@ class Aligner:
             self._closed -= 1
         else:
             self._last_ns = step.time_ns
-        self._seen_ns = step.seen_ns = max(self._seen_ns, step.arrival_ns)
+        set_back = step.arrival_ns < self._seen_ns - JUMP_NS
+        self._seen_ns = step.seen_ns = step.arrival_ns if set_back else max(self._seen_ns, step.arrival_ns)
         samples, marked = {}, []
         for name, buffer in self._buffers.items():
             found = buffer.sample_for(step)

@@ -50,7 +50,7 @@ def problems_of(file: h5py.File, embodiment: Embodiment) -> list[str]:
     problems = []
     for name in native_streams_of(embodiment):
         count = _length(file, schema.native(name, schema.STAMP_NS))
-        shapes = {schema.STAMP_NS: (count,), schema.RECEIVE_NS: (count,)}
+        shapes: dict[str, tuple[int, ...]] = {schema.STAMP_NS: (count,), schema.RECEIVE_NS: (count,)}
         shapes[schema.VALUE] = (count, embodiment.streams[name].size)
         for leaf, shape in shapes.items():
             problems += _problems(file, schema.native(name, leaf), shape, "float64" if len(shape) == 2 else "int64")
@@ -60,8 +60,8 @@ def problems_of(file: h5py.File, embodiment: Embodiment) -> list[str]:
             problems += _problems(file, schema.rollout(leaf), (count,), dtype)
         actions = file.get(schema.rollout(RolloutDataset.ACTIONS))
         horizon = actions.shape[1] if isinstance(actions, h5py.Dataset) and actions.ndim == 3 else 0
-        shape = (count, horizon, len(embodiment.action_names))
-        problems += _problems(file, schema.rollout(RolloutDataset.ACTIONS), shape, "float64")
+        chunks = (count, horizon, len(embodiment.action_names))
+        problems += _problems(file, schema.rollout(RolloutDataset.ACTIONS), chunks, "float64")
     return problems
 
 

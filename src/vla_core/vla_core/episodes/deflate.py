@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 import zlib
-from typing import Union
+from typing import Union, cast
 
 import numpy as np
 from isal import isal_zlib
@@ -12,9 +12,8 @@ from numpy.typing import NDArray
 
 Buffer = Union[bytes, memoryview, "NDArray[np.uint8]"]
 
-_LEVEL = (
-    1  # of ISA-L: four times as fast as zlib's level 1, and 7 % larger; its level 2 takes 20 % longer and saves 3 %
-)
+_LEVEL = 1  # of ISA-L: four times as fast as zlib's level 1, and 7 % larger; level 2 takes 20 % longer and saves 3 %
+_ISAL_ERROR = cast(type[Exception], isal_zlib.error)
 _HEADER = b"\x78\x01"
 _LARGEST_STORED = 0xFFFF
 _STORED = struct.Struct("<BHH")  # kind of block, length, its complement; at a byte's boundary
@@ -31,7 +30,7 @@ def inflated(data: Buffer) -> bytes:
     """What was compressed (zlib format). Raises ValueError if the data are damaged."""
     try:
         return bytes(isal_zlib.decompress(data))
-    except isal_zlib.error as error:
+    except _ISAL_ERROR as error:
         raise ValueError(f"compressed data cannot be read: {error}") from error
 
 
@@ -53,7 +52,7 @@ def padded(data: bytes, size: int) -> bytes:
     return b"".join(parts)
 
 
-def unpadded(data: Buffer, size: int) -> bytes:
+def unpadded(data: bytes | memoryview, size: int) -> bytes:
     """What :func:`padded` made ``size`` bytes of, without the zeros at the end; of other zlib data the same, more slowly.
 
     Raises:

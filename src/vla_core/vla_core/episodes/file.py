@@ -95,6 +95,10 @@ class EpisodeFile:
         row: np.void = self.rows[self.steps % CHUNK_ROWS]
         return row
 
+    def require_space(self, images: Sequence[ImageChunk]) -> None:
+        """Raises OSError where, with one row more, the disk might not have what completing the file takes."""
+        hdf5.require_space(self._file, sum(image.size for image in images) + 2 * self._flush_bytes())
+
     def add_row(self, images: Sequence[ImageChunk]) -> tuple[ImagePlace, ...]:
         """Adds a row, whose numbers are in :attr:`row`. Returns where its images are."""
         places = tuple(self._add_image(number, chunk) for number, chunk in enumerate(images))

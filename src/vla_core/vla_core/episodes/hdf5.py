@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 from collections.abc import Iterator
@@ -66,6 +67,16 @@ def reserve(file: h5py.File, size: int) -> None:
     HDF5 goes on flushing after an error, and leaves a structure that refers to data that are not there.
     """
     os.posix_fallocate(file.id.get_vfd_handle(), file.id.get_filesize(), size)
+
+
+def require_space(file: h5py.File, size: int) -> None:
+    """Raises OSError (ENOSPC) where the file's disk has not so much space left [B].
+
+    A file system that does not know how large it is says nothing here, and one with a quota only when it is full.
+    """
+    disk = os.fstatvfs(file.id.get_vfd_handle())
+    if disk.f_blocks and disk.f_bavail * disk.f_frsize < size:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def close(file: h5py.File) -> None:

@@ -98,8 +98,7 @@ def sources_of(embodiment: Embodiment) -> tuple[str, ...]:
 
 def marked_sources_of(embodiment: Embodiment) -> tuple[str, ...]:
     """Those of them that a step may have an old, marked sample of."""
-    sources = {**embodiment.cameras, **embodiment.depth_cameras, **embodiment.streams}
-    return tuple(name for name, source in sources.items() if source.align.on_missing == "mark")
+    return tuple(name for name, source in embodiment.sources.items() if source.align.on_missing == "mark")
 
 
 def vector_references_of(embodiment: Embodiment) -> tuple[tuple[str, tuple[str, ...]], ...]:

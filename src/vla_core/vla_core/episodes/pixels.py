@@ -30,6 +30,11 @@ class ImageChunk(NamedTuple):
     skipped: int = 0
     length: int = 0
 
+    @property
+    def size(self) -> int:
+        """Of its bytes [B]."""
+        return len(self.data) if isinstance(self.data, bytes) else self.data.nbytes
+
 
 Encoder = Callable[[Sample], ImageChunk]
 

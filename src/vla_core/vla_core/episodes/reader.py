@@ -10,6 +10,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from vla_core.embodiment.schema import Camera, DepthCamera
 from vla_core.encoded import EncodedImage
 from vla_core.episodes import beside_reader, hdf5, schema
 from vla_core.episodes.attributes import info_from, require_finished
@@ -144,12 +145,12 @@ class EpisodeReader:
         """A depth camera's image at one step (H, W), uint16 or float32 in the unit that the embodiment says."""
         self._require(role, self._embodiment.depth_cameras, "depth camera")
         self._require_index(index)
-        return cast(NDArray[Any], self._pixels(schema.depth(role), index))
+        return self._pixels(schema.depth(role), index)
 
     def compression(self, role: str) -> Storage:
         """How the images of a camera or depth camera are kept: ``raw``, ``jpeg`` or ``lossless``."""
         self._require(role, (*self._embodiment.cameras, *self._embodiment.depth_cameras), "camera")
-        cameras = {**self._embodiment.cameras, **self._embodiment.depth_cameras}
+        cameras: dict[str, Camera | DepthCamera] = {**self._embodiment.cameras, **self._embodiment.depth_cameras}
         return cameras[role].images
 
     @property
@@ -240,10 +241,11 @@ def _open(path: Path, locked: bool) -> h5py.File:
     if not path.is_file():
         raise EpisodeError(f"{path}: expected an episode file, found {'a folder' if path.is_dir() else 'nothing'}")
     try:
-        return h5py.File(path, "r", locking=not locked)
-    except BlockingIOError as error:  # whoever writes an episode has locked it
-        raise EpisodeError(f"{path}: expected a finished episode, found one that is being recorded") from error
+        return h5py.File(path, "r", locking=False if locked else None)
     except OSError as error:
+        # whoever writes an episode has locked it; within one process HDF5 itself knows
+        if isinstance(error, BlockingIOError) or "locking flag" in str(error):
+            raise EpisodeError(f"{path}: expected a finished episode, found one that is being recorded") from error
         raise EpisodeError(f"{path}: expected a whole HDF5 file: {hdf5.reason_of(error)}") from error
 
 

@@ -92,7 +92,7 @@ class RowMaker:
 
     def set_lengths(self, row: np.void, lengths: Sequence[int]) -> None:
         """Writes the lengths of the JPEG files into a row, where every camera has them."""
-        if "float32" in self.format.dtype.fields:
+        if "float32" in (self.format.dtype.names or ()):
             row["float32"] = lengths[: len(row["float32"])]
 
     def fill_end(self, row: np.void, last: np.void, later_ns: int) -> None:

@@ -32,8 +32,8 @@ def synthetic_step(embodiment: Embodiment, index: int) -> Step:
         samples[name] = _sample(stamp_ns, number, index + number / 16 + np.arange(stream.size) / 256)
     for number, (role, depth) in enumerate(embodiment.depth_cameras.items(), start=len(samples)):
         distances = np.arange(depth.height * depth.width, dtype=np.uint32) % 5000 + index * 7 + number
-        image = distances.astype(np.uint16 if depth.encoding == "16UC1" else np.float32)
-        samples[role] = _sample(stamp_ns, number, image.reshape(depth.height, depth.width))
+        values = distances.astype(np.uint16 if depth.encoding == "16UC1" else np.float32)
+        samples[role] = _sample(stamp_ns, number, values.reshape(depth.height, depth.width))
     return Step(stamp_ns, samples)
 
 
