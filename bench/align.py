@@ -1,8 +1,9 @@
 """CPU of the alignment against message_filters' ApproximateTime, for three cameras at 30 Hz and joints at 500 Hz.
 
-Both take the same messages in the same order, in turns within one run. The other side is a plain reimplementation of the Python
+All take the same messages in the same order, in turns within one run. The other side is a plain reimplementation of the Python
 ApproximateTimeSynchronizer: a dictionary for each topic, and for every message a search through those of the other topics for
-a set whose stamps lie within the slop. It compares integers, where the original makes an object for every stamp it looks at.
+a set whose stamps lie within the slop. Like the original in ROS 2 it makes an rclpy Duration for every stamp it looks at, and a
+Time for those that are near. ``ratio_integers`` is against the same search with integers instead, which nobody has today.
 """
 
 from __future__ import annotations
@@ -13,12 +14,15 @@ import itertools
 import statistics
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from operator import itemgetter
 from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
 import typer
+from rclpy.duration import Duration
+from rclpy.time import Time
 
 from bench.support.figures import machine, median_ratio, publish
 from vla_core.alignment import Aligner
@@ -37,12 +41,34 @@ SLOP_NS = 50 * MS
 QUEUE = 100  # messages that the synchronizer keeps of a topic: 0.2 s of joints, as late as an image may be
 
 Arrival = tuple[str, Sample]
+Near = Callable[[Iterable[int], int, int], list[int]]
+
+
+def near_as_in_ros(stamps: Iterable[int], stamp_ns: int, slop_ns: int) -> list[int]:
+    """The stamps within the slop, the nearest first, found with the objects that ROS 2 makes of them."""
+    slop = Duration(nanoseconds=slop_ns)
+    near = []
+    for stamp in stamps:
+        delta = Duration(nanoseconds=abs(stamp - stamp_ns))
+        if delta > slop:
+            continue
+        near.append((Time(nanoseconds=stamp), delta))
+    return [time.nanoseconds for time, _ in sorted(near, key=itemgetter(1))]
+
+
+def near_with_integers(stamps: Iterable[int], stamp_ns: int, slop_ns: int) -> list[int]:
+    """The same with integers."""
+    near = [(abs(stamp - stamp_ns), stamp) for stamp in stamps if abs(stamp - stamp_ns) <= slop_ns]
+    return [stamp for _, stamp in sorted(near)]
 
 
 class ApproximateTime:
-    """What message_filters.ApproximateTimeSynchronizer does, from what its source does and with integers for stamps."""
+    """What message_filters.ApproximateTimeSynchronizer does, from what its source does."""
 
-    def __init__(self, topics: tuple[str, ...], queue_size: int, slop_ns: int, callback: Callable[..., None]) -> None:
+    def __init__(
+        self, topics: tuple[str, ...], queue_size: int, slop_ns: int, callback: Callable[..., None], near: Near
+    ) -> None:
+        self._near = near
         self._queues: dict[str, dict[int, Sample]] = {topic: {} for topic in topics}
         self._queue_size = queue_size
         self._slop_ns = slop_ns
@@ -63,10 +89,10 @@ class ApproximateTime:
             if other == topic:
                 candidates.append([stamp_ns])
                 continue
-            near = [(abs(stamp - stamp_ns), stamp) for stamp in queue if abs(stamp - stamp_ns) <= self._slop_ns]
+            near = self._near(queue, stamp_ns, self._slop_ns)
             if not near:
                 return
-            candidates.append([stamp for _, stamp in sorted(near)])
+            candidates.append(near)
         for stamps in itertools.product(*candidates):
             if max(stamps) - min(stamps) < self._slop_ns:
                 self._callback(*(queue[stamp] for queue, stamp in zip(self._queues.values(), stamps, strict=True)))
@@ -117,10 +143,10 @@ def align(embodiment: Embodiment, arrivals: list[Arrival]) -> tuple[float, int]:
     return seconds, sum(not aligner.missing(step) for step in steps)
 
 
-def synchronize(arrivals: list[Arrival]) -> tuple[float, int]:
+def synchronize(arrivals: list[Arrival], near: Near) -> tuple[float, int]:
     """Plays the messages into the synchronizer. Returns the CPU time [s] and the number of sets."""
     sets: list[tuple[Any, ...]] = []
-    synchronizer = ApproximateTime((*CAMERAS, JOINTS), QUEUE, SLOP_NS, lambda *found: sets.append(found))
+    synchronizer = ApproximateTime((*CAMERAS, JOINTS), QUEUE, SLOP_NS, lambda *found: sets.append(found), near)
     began = time.process_time()
     for name, sample in arrivals:
         synchronizer.add(name, sample)
@@ -137,21 +163,24 @@ def main(
     from vla.paths import checkout
 
     embodiment = robot(load_embodiment(checkout() / "config" / "embodiments" / "fr3.yaml"))
-    ours, theirs = [], []
+    ours, theirs, integers = [], [], []
     gc.disable()
     for repetition in range(repetitions):
         arrivals = traffic(seconds, seed=repetition)
         gc.collect()
-        pair = [align(embodiment, arrivals), synchronize(arrivals)]
-        ours.append(pair[0][0])
-        theirs.append(pair[1][0])
-        steps, sets = pair[0][1], pair[1][1]
+        cpu_s, steps = align(embodiment, arrivals)
+        ours.append(cpu_s)
+        cpu_s, sets = synchronize(arrivals, near_as_in_ros)
+        theirs.append(cpu_s)
+        integers.append(synchronize(arrivals, near_with_integers)[0])
     gc.enable()
     publish(
         {
             "ratio": median_ratio(ours, theirs),
+            "ratio_integers": median_ratio(ours, integers),
             "aligner_us_per_s": statistics.median(ours) / seconds * 1e6,
             "approximate_time_us_per_s": statistics.median(theirs) / seconds * 1e6,
+            "integers_us_per_s": statistics.median(integers) / seconds * 1e6,
             "steps": steps,
             "sets": sets,
             "messages": len(arrivals),

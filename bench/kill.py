@@ -1,8 +1,8 @@
 """Kills a recorder again and again, at random instants, and looks at what is left of its episodes.
 
 Each trial is a process that records cameras of 640x480 at 30 Hz, a native stream at 1 kHz and a rollout's chunks in real time,
-with the writer that the recorder uses. ``max_lost_s`` is the longest time between the kill and the oldest row or sample that is not in the recovered
-episode; ``torn_rows`` counts rows, as plain h5py reads them, that are not exactly what was recorded.
+with the writer that the recorder uses. ``max_lost_s`` is the longest time between the kill and the oldest row or sample that is
+not in the recovered episode; ``torn_rows`` counts rows, as plain h5py reads them, that are not exactly what was recorded.
 """
 
 from __future__ import annotations

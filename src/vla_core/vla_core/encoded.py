@@ -1,4 +1,4 @@
-"""JPEG and PNG images as bytes: as a compressed topic sends them and an episode may keep them; decoded where pixels are needed."""
+"""JPEG and PNG images as bytes: as a compressed topic sends them and an episode keeps them; decoded where pixels are needed."""
 
 from __future__ import annotations
 

@@ -12,6 +12,7 @@ from vla_core.observation import Sample, Step
 
 _DELIVERY_NS = 20_000_000  # a message that came in time may wait so long until the process takes it
 _TIDY_NS = 1_000_000_000
+_NONE: frozenset[str] = frozenset()
 _PAUSE_NS = 60_000_000_000  # a grid that was not asked for so long begins anew
 
 
@@ -37,7 +38,10 @@ class Aligner:
             streams: names of the cameras, depth cameras and streams that a step may hold.
             early: whether a step is decided before its waits are over if everything seems to be there.
         """
-        self._buffers = {name: StreamBuffer(embodiment.sources[name].align) for name in streams}
+        self._buffers = {
+            name: StreamBuffer(embodiment.sources[name].align, images=name not in embodiment.streams)
+            for name in streams
+        }
         self._inboxes = {name: buffer.inbox for name, buffer in self._buffers.items()}
         clock = embodiment.steps.clock
         self._reference = None if clock == "fixed" else self._buffers[clock]
@@ -124,7 +128,7 @@ class Aligner:
             if found is not None:
                 samples[name] = found
             buffer.decided(step)
-        return Step(step.time_ns, samples, frozenset(marked))
+        return Step(step.time_ns, samples, frozenset(marked) if marked else _NONE)
 
     def _propose_images(self, reference: StreamBuffer) -> None:
         for sample in reference.take_in():

@@ -13,7 +13,8 @@ from vla_core.steps import numbers_from
 
 _MS = 1_000_000
 _KEEP_NS = 2_000_000_000  # at least, beyond the tolerance: a reference may be late by a second
-_FEW = 8  # samples that are not worth forgetting
+_ANY_NS = -(2**63)
+_FEW_IMAGES, _FEW_VECTORS = 8, 128  # that are not worth forgetting
 
 
 class StreamBuffer:
@@ -37,12 +38,15 @@ class StreamBuffer:
         marks: whether a step without a sample that counts gets an older one.
     """
 
-    def __init__(self, align: Align) -> None:
+    def __init__(self, align: Align, images: bool = False) -> None:
+        """Makes one. ``images``: the samples are large."""
         self.inbox: list[Sample] = []
         self.wait_ns = round(align.wait_ms * _MS)
         self.marks = align.on_missing == "mark"
         self.first_receive_ns: int | None = None
-        self._method = align.method
+        self._few = _FEW_IMAGES if images else _FEW_VECTORS
+        self._interpolates = align.method == "interpolate"
+        self._latest_before = align.method == "latest_before"
         self._tolerance_ns = round(align.tolerance_ms * _MS)
         self._stamps: list[int] = []
         self._samples: list[Sample] = []
@@ -54,12 +58,15 @@ class StreamBuffer:
 
     def take_in(self) -> list[Sample]:
         """Puts what is in the inbox where it belongs. Returns it in the order in which it came."""
+        if not self.inbox:
+            return []
         fresh = self.inbox.copy()
         self.inbox.clear()
-        if self.first_receive_ns is None and fresh:
+        if self.first_receive_ns is None:
             self.first_receive_ns = fresh[0].receive_ns
         stamps = [one.stamp_ns for one in fresh]
-        if not stamps or ((not self._stamps or stamps[0] > self._stamps[-1]) and all(map(lt, stamps, stamps[1:]))):
+        in_order = not self._stamps or stamps[0] > self._stamps[-1]
+        if in_order and (len(stamps) == 1 or all(map(lt, stamps, stamps[1:]))):
             self._stamps += stamps
             self._samples += fresh
         else:
@@ -83,28 +90,23 @@ class StreamBuffer:
         until_ns = step.until_ns(self.wait_ns)
         after = bisect_right(self._stamps, time_ns)
         before = self._before(after, step, until_ns, time_ns - self._tolerance_ns)
-        if self._method == "latest_before" or (before is not None and before.stamp_ns == time_ns):
+        if self._latest_before or (before is not None and before.stamp_ns == time_ns):
             return before
         behind = self._behind(after, step, until_ns, time_ns + self._tolerance_ns)
-        if self._method == "nearest":
-            if before is None or (behind is not None and behind.stamp_ns - time_ns < time_ns - before.stamp_ns):
-                return behind
-            return before
-        if before is None or behind is None:
-            return None
-        share = (time_ns - before.stamp_ns) / (behind.stamp_ns - before.stamp_ns)
-        low = numbers_from(before)
-        value = low + share * (numbers_from(behind) - low)
-        return Sample(before.stamp_ns, max(before.receive_ns, behind.receive_ns), value)
+        if self._interpolates:
+            return None if before is None or behind is None else _between(before, behind, time_ns)
+        if before is None or (behind is not None and behind.stamp_ns - time_ns < time_ns - before.stamp_ns):
+            return behind
+        return before
 
     def last_before(self, step: DueStep) -> Sample | None:
         """The newest sample that is not younger than a step, however old; None before the first."""
-        return self._before(bisect_right(self._stamps, step.time_ns), step, step.until_ns(self.wait_ns), None)
+        return self._before(bisect_right(self._stamps, step.time_ns), step, step.until_ns(self.wait_ns), _ANY_NS)
 
     def decided(self, step: DueStep) -> None:
         """Forgets what no later step can use."""
         stamps = self._stamps
-        if len(stamps) <= _FEW or not step.usual or self._disordered_since(step.seen_ns - _KEEP_NS):
+        if len(stamps) <= self._few or not step.usual or self._disordered_since(step.seen_ns - _KEEP_NS):
             return
         keep = bisect_right(stamps, step.time_ns - self._tolerance_ns) - 1
         while keep > 0 and self._samples[keep].receive_ns > step.seen_ns:
@@ -139,18 +141,21 @@ class StreamBuffer:
         self._samples.insert(index, sample)
         self._disorder_ns = sample.receive_ns
 
-    def _before(self, after: int, step: DueStep, until_ns: int, oldest_ns: int | None) -> Sample | None:
+    def _before(self, after: int, step: DueStep, until_ns: int, oldest_ns: int) -> Sample | None:
         """The newest sample that counts below the index ``after``, if it is not older than ``oldest_ns``."""
+        stamps, samples = self._stamps, self._samples
         found: Sample | None = None
-        for index in range(after - 1, -1, -1):
-            one = self._samples[index]
-            stamp_ns = one.stamp_ns
-            if found is not None and stamp_ns != found.stamp_ns:
-                break
-            if oldest_ns is not None and stamp_ns < oldest_ns:
+        index = after - 1
+        while index >= 0:
+            one, stamp_ns = samples[index], stamps[index]
+            if stamp_ns < oldest_ns or (found is not None and stamp_ns != found.stamp_ns):
                 break
             if one.receive_ns <= until_ns and stamp_ns - one.receive_ns <= step.newest_lead_ns:
-                found = one  # and on: of equal stamps the first one counts
+                found = one
+                if self._disorder_ns is None:
+                    break
+                # and on: of equal stamps, which there are where a clock was set back, the first one counts
+            index -= 1
         return found
 
     def _behind(self, after: int, step: DueStep, until_ns: int, newest_ns: int) -> Sample | None:
@@ -165,3 +170,11 @@ class StreamBuffer:
 
     def _disordered_since(self, time_ns: int) -> bool:
         return self._disorder_ns is not None and self._disorder_ns >= time_ns
+
+
+def _between(before: Sample, behind: Sample, time_ns: int) -> Sample:
+    """The linear interpolation of two vectors at a time between them."""
+    share = (time_ns - before.stamp_ns) / (behind.stamp_ns - before.stamp_ns)
+    low = numbers_from(before)
+    value = low + share * (numbers_from(behind) - low)
+    return Sample(before.stamp_ns, max(before.receive_ns, behind.receive_ns), value)
