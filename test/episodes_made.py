@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from vla_core.action_chunk import ActionChunk
 from vla_core.embodiment import Embodiment
 from vla_core.embodiment.loading import embodiment_from_mapping
 from vla_core.episodes import EpisodeMetadata, EpisodeReader, Hdf5EpisodeWriter, RecordingSummary, StreamSummary
-from vla_core.episodes.beside import NativeSamples, RolloutChunk
+from vla_core.episodes.beside import NativeSamples, Rollout, RolloutChunk
 from vla_core.observation import Sample, Step
 
 START_NS = 1_795_000_000_123_456_789
@@ -126,7 +127,7 @@ def small_step(embodiment: Embodiment, index: int) -> Step:
     for role in embodiment.depth_cameras:
         depths = (np.arange(HEIGHT * WIDTH) * 7 + index).astype(np.uint16).reshape(HEIGHT, WIDTH)
         samples[role] = Sample(stamp_ns, stamp_ns, depths)
-    return Step(stamp_ns, samples, frozenset({"wrist"} if old else ()))
+    return Step(stamp_ns, samples, frozenset({"wrist"} if old else ()), policy_drives=index % 5 == 2)
 
 
 def write_small(
@@ -170,6 +171,7 @@ def assert_same(first: Path, second: Path, images: str = "exact", beside: bool =
         assert one.prompts == two.prompts
         np.testing.assert_array_equal(one.stamps_ns, two.stamps_ns)
         np.testing.assert_array_equal(one.markers, two.markers)
+        np.testing.assert_array_equal(one.policy_drives, two.policy_drives)
         np.testing.assert_allclose(one.actions, two.actions, rtol=0, atol=atol)
         embodiment = known.metadata.embodiment
         for group in embodiment.proprioception:
@@ -182,9 +184,21 @@ def assert_same(first: Path, second: Path, images: str = "exact", beside: bool =
         if beside:
             np.testing.assert_array_equal(one.native("force").values, two.native("force").values)
             np.testing.assert_array_equal(one.native("force").stamps_ns, two.native("force").stamps_ns)
+            assert_same_rollout(one.rollout, two.rollout)
+            for role in embodiment.depth_cameras:
+                for index in range(len(one)):
+                    np.testing.assert_array_equal(one.depth(role, index), two.depth(role, index))
         for role in embodiment.cameras:
             errors = np.abs(one.images(role).astype(int) - two.images(role))
             if images == "exact":
                 assert errors.max() == 0
             else:
                 assert errors.mean() < 3
+
+
+def assert_same_rollout(one: Rollout | None, two: Rollout | None) -> None:
+    """Fails where two episodes' chunks of a policy differ."""
+    assert (one is None) == (two is None)
+    if one is not None and two is not None:
+        for field in dataclasses.fields(Rollout):
+            np.testing.assert_array_equal(getattr(one, field.name), getattr(two, field.name))

@@ -11,10 +11,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+import rclpy
 from ament_index_python.packages import get_package_share_directory
 from rclpy.serialization import serialize_message
 from rosbags.rosbag2 import StoragePlugin, Writer
 from rosbags.typesys import Stores, get_types_from_msg, get_typestore
+from episodes_made import assert_same_rollout
 from support import Nodes
 
 from vla.graph import Bringup, bringup_graph
@@ -25,6 +27,7 @@ from vla_recorder.bags import BagReader
 from vla_recorder.bags.recorded import recorded_episodes
 from vla_recorder.formats.bag import beside_episode, import_bag
 from vla_recorder.recorder_node import RecorderNode
+from vla_recorder.ros.remote import RemoteRecorder
 from vla_ros.host import NodeHost
 
 pytestmark = pytest.mark.ros
@@ -102,6 +105,7 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Tape]:
         Supervisor([p for p in graph.processes if p is not recorder], os.environ) as supervisor,
         Operator(supervisor.check) as operator,
         Nodes() as nodes,
+        RemoteRecorder(rclpy.create_node("hand")) as hand,
     ):
         tape.install(patch)
         nodes.start(recorder.name, RecorderNode, **recorder.parameters)
@@ -111,7 +115,9 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Tape]:
         operator.run_simulation(0.1)  # the gripper's target is announced from now on
         operator.start_episode("wave")
         goal = operator.start_policy("wave")
-        operator.run_simulation(2.0)
+        operator.run_simulation(1.0)
+        assert hand.set_prompt("wave faster").accepted
+        operator.run_simulation(1.0)
         path = Path(operator.stop_episode("success").path)
         operator.end_policy(goal)
         operator.run_simulation(0.3)
@@ -140,7 +146,12 @@ def test_a_bag_beside_an_episode_becomes_the_same_episode(
         for role in embodiment.cameras:
             assert live.images(role).tobytes() == offline.images(role).tobytes()
         assert live.prompts == offline.prompts
-        assert live.info.metadata.embodiment == offline.info.metadata.embodiment
+        assert list(dict.fromkeys(live.prompts)) == ["wave", "wave faster"]
+        assert live.policy_drives.any()
+        np.testing.assert_array_equal(live.policy_drives, offline.policy_drives)
+        assert live.rollout is not None
+        assert_same_rollout(live.rollout, offline.rollout)
+        assert live.info.metadata == offline.info.metadata
         assert live.info.outcome == offline.info.outcome
 
 
@@ -166,15 +177,17 @@ def test_a_recorders_status_in_a_bag_tells_its_episodes(tmp_path: Path) -> None:
         connection = writer.add_connection("/recorder/status", name, typestore=types)
         for number, (state, path, episodes) in enumerate(states):
             known = {"header": header, "state": state, "episode_path": path, "episodes": episodes}
-            known |= {"prompt": f"prompt {path}", "outcome": "failure" if state == recording else ""}
+            prompt = "another" if number == 2 else f"prompt {path}"
+            known |= {"prompt": prompt, "outcome": "failure" if state == recording else ""}
             message = status(
                 **{key: known.get(key, _empty(kind)) for key, kind in status.__annotations__.items() if _is_field(kind)}
             )
             writer.write(connection, 1_000 * (number + 1), types.serialize_cdr(message, name))
     with BagReader(tmp_path / "bag") as bag:
         first, last = recorded_episodes(bag)
-    assert (first.from_ns, first.until_ns, first.prompt, first.outcome) == (2_000, 4_000, "prompt 0", "failure")
-    assert (last.from_ns, last.prompt) == (8_000, "prompt 1")
+    assert (first.from_ns, first.until_ns, first.outcome) == (2_000, 4_000, "failure")
+    assert first.prompts == ((2_000, "prompt 0"), (3_000, "another"))
+    assert (last.from_ns, last.prompts) == (8_000, ((8_000, "prompt 1"),))
     assert last.until_ns > 9_000
 
 

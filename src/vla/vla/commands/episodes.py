@@ -243,7 +243,7 @@ def view(
 
 
 def _value(images: Kept | None) -> Literal["raw", "jpeg", "lossless"] | None:
-    return images.value if images else None  # type: ignore[return-value]
+    return images.value if images else None
 
 
 def _embodiment(name: str) -> Embodiment | None:

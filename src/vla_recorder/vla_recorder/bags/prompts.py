@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections.abc import Sequence
 
 from vla_recorder.bags.reader import BagError, BagReader
 
@@ -14,6 +15,25 @@ class Prompts:
     """Which instruction held when.
 
     Args:
+        known: instructions and the times from which they hold [ns], oldest first.
+        first: the instruction until then.
+    """
+
+    def __init__(self, known: Sequence[tuple[int, str]], first: str = "") -> None:
+        self._first = first
+        self._times = [time_ns for time_ns, _ in known]
+        self._texts = [text for _, text in known]
+
+    def at(self, time_ns: int) -> str:
+        """The newest instruction then; before the first of them the one that was given, else that first one."""
+        index = bisect_right(self._times, time_ns)
+        return self._texts[index - 1] if index else self._first or next(iter(self._texts), "")
+
+
+def prompts_in(bag: BagReader, first: str = "", topic: str = "") -> Prompts:
+    """The instructions of a topic of a bag.
+
+    Args:
         bag: with a topic of instructions, or without.
         first: the instruction until one of the bag holds.
         topic: its name; empty: the first of the usual ones that is in the bag.
@@ -21,22 +41,10 @@ class Prompts:
     Raises:
         BagError: there is no such topic, or it has no texts.
     """
-
-    def __init__(self, bag: BagReader, first: str = "", topic: str = "") -> None:
-        self._first = first
-        self._times: list[int] = []
-        self._texts: list[str] = []
-        topic = topic or next((name for name in _USUAL if name in bag.topics and bag.topics[name].type == _TEXT), "")
-        if not topic:
-            return
-        bag.require(topic)
-        if bag.topics[topic].type != _TEXT:
-            raise BagError(f"{bag.path}: {topic}: expected {_TEXT} for prompts, found {bag.topics[topic].type}")
-        for message in bag.messages([topic]):
-            self._times.append(message.receive_ns)
-            self._texts.append(str(message.value.data).strip())
-
-    def at(self, time_ns: int) -> str:
-        """The newest instruction received until then; before the first of them the one that was given, else that first one."""
-        index = bisect_right(self._times, time_ns)
-        return self._texts[index - 1] if index else self._first or next(iter(self._texts), "")
+    topic = topic or next((name for name in _USUAL if name in bag.topics and bag.topics[name].type == _TEXT), "")
+    if not topic:
+        return Prompts((), first)
+    bag.require(topic)
+    if bag.topics[topic].type != _TEXT:
+        raise BagError(f"{bag.path}: {topic}: expected {_TEXT} for prompts, found {bag.topics[topic].type}")
+    return Prompts([(one.receive_ns, str(one.value.data).strip()) for one in bag.messages([topic])], first)

@@ -16,6 +16,9 @@ from rosbags.typesys import Stores, get_typestore
 from vla_core.errors import VlaError, choice
 
 _FILES = (".mcap", ".db3")
+_BIG_ENDIAN, _LITTLE_ENDIAN = b"\x00\x00", b"\x00\x01"
+_ENCAPSULATIONS = (_BIG_ENDIAN, _LITTLE_ENDIAN)
+_ALIGNMENT = 8  # of CDR at most; the end of a message may be rounded up to it
 
 
 class BagError(VlaError):
@@ -151,9 +154,21 @@ class BagReader:
             yield SerializedMessage(connection.topic, connection.msgtype, receive_ns, data)
 
     def deserialized(self, message: SerializedMessage) -> Any:
-        """What a message holds: an object with the attributes of the ROS message of its type. Raises BagError."""
+        """What a message holds: an object with the attributes of the ROS message of its type. Raises BagError.
+
+        Bytes behind its last value are no error: ``rclpy.serialization.serialize_message``, with which Python programs write
+        bags, leaves some there, and ROS does not look at them.
+        """
         with self._reported("expected a whole message"):
-            return self._reader.deserialize(message.data, message.type)
+            encapsulation = bytes(message.data[:2])
+            if encapsulation not in _ENCAPSULATIONS:
+                raise ValueError(f"encapsulation {encapsulation.hex()} is not that of plain CDR")
+            known = self._reader.typestore.get_msgdef(message.type)
+            read = known.deserialize_cdr_be if encapsulation == _BIG_ENDIAN else known.deserialize_cdr_le
+            value, end = read(memoryview(message.data)[4:], 0, known.cls, self._reader.typestore)
+            if end - _ALIGNMENT >= len(message.data) - 4:
+                raise ValueError(f"{len(message.data)} bytes, at least {end + 4} needed")
+            return value
 
     def _add(self, connection: Any) -> None:
         """Takes a connection; a topic may have several."""

@@ -20,7 +20,7 @@ class Cut:
         last_ns: stamp of the last step at the latest [ns].
         from_ns: when it is decided at the earliest: when the episode was started [ns].
         until_ns: when it is decided at the latest: when the episode was stopped [ns].
-        prompt: its language instruction; empty: unknown.
+        prompts: its language instructions, and when its steps began to have them [ns]; empty: unknown.
         outcome: what became of it; empty: unknown.
     """
 
@@ -28,7 +28,7 @@ class Cut:
     last_ns: int = _NEVER_NS
     from_ns: int = 0
     until_ns: int = _NEVER_NS
-    prompt: str = ""
+    prompts: tuple[tuple[int, str], ...] = ()
     outcome: str = ""
 
     def holds(self, stamp_ns: int, decided_ns: int) -> bool:
@@ -69,7 +69,7 @@ class _Running:
         self.path = str(status.episode_path)
         self._from_ns = receive_ns
         self._until_ns = _NEVER_NS
-        self._first_prompt = str(status.prompt)
+        self._prompts = [(receive_ns, str(status.prompt))]
         self._newest = status
         self._finishing = False
 
@@ -78,6 +78,8 @@ class _Running:
         recording = status.state == status.RECORDING and str(status.episode_path) == self.path
         if recording and self._until_ns == _NEVER_NS:
             self._newest = status
+            if str(status.prompt) != self._prompts[-1][1]:
+                self._prompts.append((receive_ns, str(status.prompt)))
             return False
         self._until_ns = min(self._until_ns, receive_ns)
         self._finishing = self._finishing or status.state == status.FINISHING
@@ -88,4 +90,5 @@ class _Running:
 
     def cut(self) -> Cut:
         outcome = str(self._newest.outcome)
-        return Cut(from_ns=self._from_ns, until_ns=self._until_ns, prompt=self._first_prompt, outcome=outcome)
+        prompts = tuple((time_ns, text) for time_ns, text in self._prompts if text)
+        return Cut(from_ns=self._from_ns, until_ns=self._until_ns, prompts=prompts, outcome=outcome)

@@ -15,7 +15,7 @@ from vla_core.episodes import EpisodeMetadata, EpisodeReader
 from vla_core.errors import ChunkError, choice
 from vla_core.observation import Step
 from vla_recorder.bags import BagReader
-from vla_recorder.bags.prompts import Prompts
+from vla_recorder.bags.prompts import Prompts, prompts_in
 from vla_recorder.bags.recorded import Cut, recorded_episodes
 from vla_recorder.bags.streams import BagStreams
 from vla_recorder.beside import BesideTheSteps, Commanding
@@ -24,6 +24,7 @@ from vla_recorder.formats.conversion import FormatError, Progress, Report, Silen
 from vla_recorder.recording import Recording
 from vla_ros.codecs.chunks import chunk_from
 
+_NS = 1_000_000_000
 _TICK_NS = 10_000_000  # recorder_node's
 _LONGEST_WAIT_NS = 5_000_000_000  # of any stream: where nothing came for longer, no tick has anything left to decide
 _CHUNK, _COMMAND = "vla_msgs/msg/ActionChunk", "vla_msgs/msg/CommandStatus"
@@ -40,6 +41,9 @@ class BagImport:
         robot: what moved: ``real``, ``sim`` or ``mock``.
         task: identifier of the task.
         outcome: ``success`` or ``failure``.
+        seed: what the task's start was drawn with.
+        policy_id: the policy of a rollout; default: the one that drives when the episode begins.
+        known_prompts: instructions, and stamps of the first steps that they hold for [ns]; those in the bag count without.
         cut: which steps; default: the episodes that a recorder_node said it recorded meanwhile, else all that can be aligned.
         by_arrival: streams whose header stamps are no good: they are aligned by the times at which they were received.
     """
@@ -50,6 +54,9 @@ class BagImport:
     robot: str = "real"
     task: str = ""
     outcome: str = "success"
+    seed: int | None = None
+    policy_id: str = ""
+    known_prompts: Sequence[tuple[int, str]] = ()
     cut: Cut | None = None
     by_arrival: Sequence[str] = ()
 
@@ -61,10 +68,20 @@ def beside_episode(path: Path) -> BagImport:
         EpisodeError: the episode cannot be read.
     """
     with EpisodeReader(path) as episode:
-        info, stamps = episode.info, episode.stamps_ns[episode.markers == 0]
-        known = info.metadata
-        cut = Cut(first_ns=int(stamps[0]), last_ns=int(stamps[-1]))
-        return BagImport(known.embodiment, known.prompt, "", known.robot, known.task, info.outcome, cut)
+        known, stamps = episode.info.metadata, episode.stamps_ns[episode.markers == 0].tolist()
+        prompts = episode.prompts[: len(stamps)]
+        changes = [0, *(index for index in range(1, len(prompts)) if prompts[index] != prompts[index - 1])]
+        return BagImport(
+            embodiment=known.embodiment,
+            prompt=known.prompt,
+            robot=known.robot,
+            task=known.task,
+            outcome=episode.info.outcome,
+            seed=known.seed,
+            policy_id=known.policy_id,
+            known_prompts=[(stamps[index], prompts[index]) for index in changes],
+            cut=Cut(first_ns=stamps[0], last_ns=stamps[-1]),
+        )
 
 
 def import_bag(path: Path, target: Path, wanted: BagImport, progress: Progress | None = None) -> Report:
@@ -88,7 +105,9 @@ def import_bag(path: Path, target: Path, wanted: BagImport, progress: Progress |
         beside = BesideTheSteps(wanted.embodiment)
         streams = BagStreams(bag, wanted.embodiment, beside.sample)
         handlers = _handlers(bag, streams, beside)
-        recorder = _Recorder(path, target, wanted, streams, beside, Prompts(bag, wanted.prompt, wanted.prompt_topic))
+        known = wanted.known_prompts
+        prompts = Prompts(known) if known else prompts_in(bag, wanted.prompt, wanted.prompt_topic)
+        recorder = _Recorder(path, target, wanted, streams, beside, prompts)
         progress.begin(path.name, sum(bag.topics[topic].count for topic in handlers))
         try:
             recorder.record(_steps(bag, streams, handlers, progress), cuts)
@@ -139,18 +158,23 @@ class _Recorder:
         if self._episode is None:
             self._episode = self._begin(step, now_ns, cut)
             self._beside.begin(self._episode)
-        self._episode.prompt = self._prompts.at(step.stamp_ns) or cut.prompt
-        self._episode.append(step)
+        self._episode.prompt = self._prompt(step, now_ns, cut)
+        self._episode.append(step, self._beside.policy_drives(step.stamp_ns))
         self._beside.flush()
 
     def _begin(self, step: Step, now_ns: int, cut: Cut) -> Recording:
-        wanted, prompt = self._wanted, cut.prompt or self._prompts.at(step.stamp_ns)
-        metadata = EpisodeMetadata(prompt, wanted.robot, wanted.embodiment, wanted.task)
+        wanted, prompt = self._wanted, self._prompt(step, now_ns, cut)
+        policy_id = wanted.policy_id or self._beside.commanding.policy_id
+        metadata = EpisodeMetadata(prompt, wanted.robot, wanted.embodiment, wanted.task, wanted.seed, policy_id)
         recorder = f"vla_recorder {__version__}, from {self._path.name}"
         writer = background_writer(self._target, metadata, "wait", recorder=recorder)
         before = self._streams.status(now_ns) if cut != Cut() else ()
         self._streams.begin_episode()
         return Recording(writer=writer, path=writer.path, embodiment=wanted.embodiment, before=before, prompt=prompt)
+
+    def _prompt(self, step: Step, now_ns: int, cut: Cut) -> str:
+        """A step's instruction: what recorder_node said at that time, else what is known of the time of the step."""
+        return Prompts(cut.prompts).at(now_ns) or self._prompts.at(step.stamp_ns)
 
     def _end(self, cut: Cut, now_ns: int) -> None:
         episode = self._episode
@@ -210,7 +234,9 @@ def _handlers(bag: BagReader, streams: BagStreams, beside: BesideTheSteps) -> di
     def on_command_status(message: Any) -> None:
         status = bag.deserialized(message)
         executes = status.state in (status.ARMED, status.RUNNING)
-        beside.commanding = Commanding(executes, status.strategy, status.active_policy if executes else "")
+        policy_id = status.active_policy if executes else ""
+        stamp_ns = status.header.stamp.sec * _NS + status.header.stamp.nanosec
+        beside.commanding = Commanding(executes, status.strategy, policy_id, stamp_ns)
 
     handlers: dict[str, Callable[[Any], None]] = {}
     for topic in bag.topics.values():

@@ -60,7 +60,7 @@ def rows_of(episode: EpisodeReader, start: int, stop: int) -> Iterator[Row]:
     names = (*embodiment.cameras, *embodiment.depth_cameras, *embodiment.streams)
     stamps, prompts = episode.stamps_ns, episode.prompts
     sources = {name: episode.stream_stamps_ns(name) for name in names}
-    valid = {name: episode.valid(name) for name in names}
+    valid, drives = {name: episode.valid(name) for name in names}, episode.policy_drives
     vectors = {name: stream_values(episode, name) for name in embodiment.streams}
     for index in range(start, stop):
         values: dict[str, Any] = {name: vectors[name][index] for name in embodiment.streams}
@@ -71,7 +71,7 @@ def rows_of(episode: EpisodeReader, start: int, stop: int) -> Iterator[Row]:
         stamp_ns = {name: int(sources[name][index]) for name in names}
         samples = {name: Sample(stamp_ns[name], stamp_ns[name], values[name]) for name in names}
         marked = frozenset(name for name in names if not valid[name][index])
-        yield Row(Step(int(stamps[index]), samples, marked), prompts[index])
+        yield Row(Step(int(stamps[index]), samples, marked, bool(drives[index])), prompts[index])
 
 
 def with_images(embodiment: Embodiment, images: Images, quality: int | None = None) -> Embodiment:

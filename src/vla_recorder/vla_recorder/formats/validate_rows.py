@@ -29,7 +29,8 @@ def row_deviations(episode: EpisodeReader) -> Iterator[str]:
 
 def _times(episode: EpisodeReader) -> Iterator[str]:
     stamps = episode.stamps_ns
-    later = np.concatenate([[True], np.diff(stamps) > 0])
+    later = np.ones(len(stamps), dtype=bool)
+    later[1:] = stamps[1:] > stamps[:-1]
     yield from _at_first("/vla/stamp_ns: not later than the step before", ~later)
 
 

@@ -148,11 +148,11 @@ def _marked(episode: EpisodeReader) -> Iterator[tuple[str, list[int]]]:
             yield name, rows.tolist()
 
 
-def _series(name: str, values: NDArray[np.float64], role: str = "") -> Plain:
+def _series(name: str, values: NDArray[np.floating[Any]], role: str = "") -> Plain:
     return {"name": name, "role": role, "values": _numbers(values)}
 
 
-def _numbers(values: NDArray[np.float64], decimals: int | None = None) -> list[float | None]:
+def _numbers(values: NDArray[np.floating[Any]], decimals: int | None = None) -> list[float | None]:
     """Numbers for JSON, no longer than a plot needs; what is none becomes null."""
     plain = [float(value) for value in np.asarray(values, dtype=np.float64)]
     if decimals is not None:

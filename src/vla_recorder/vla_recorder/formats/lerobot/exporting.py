@@ -90,5 +90,6 @@ def _note_dropped(report: Report, episode: EpisodeReader, plain: bool) -> None:
         report.note("left out: the policy's chunks of rollouts")
     if plain:
         report.note(
-            f"left out: true times, sources' stamps and numbers beyond float32 (kept in {OURS}* without --plain)"
+            f"left out: true times, sources' stamps, at which steps a policy drove, and numbers beyond float32 "
+            f"(kept in {OURS}* without --plain)"
         )

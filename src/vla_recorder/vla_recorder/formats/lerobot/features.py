@@ -43,7 +43,8 @@ def our_columns(embodiment: Embodiment) -> tuple[str, ...]:
     stamps = [f"{OURS}{name}.stamp_ns" for name in streams]
     values = [f"{OURS}{name}.value" for name in unreferenced_streams(embodiment)]
     valid = [f"{OURS}{name}.valid" for name in streams if marks(embodiment, name)]
-    return (*groups, f"{OURS}action", f"{OURS}stamp_ns", f"{OURS}marker", *stamps, *values, *valid)
+    rows = [f"{OURS}{name}" for name in ("action", "stamp_ns", "marker", "policy_drives")]
+    return (*groups, *rows, *stamps, *values, *valid)
 
 
 def marks(embodiment: Embodiment, name: str) -> bool:
@@ -62,7 +63,7 @@ def columns_of(episode: EpisodeReader, with_ours: bool) -> dict[str, NDArray[Any
         return columns
     columns |= {f"{OURS}{group}": values for group, values in exact.items()}
     columns |= {f"{OURS}action": episode.actions, f"{OURS}stamp_ns": episode.stamps_ns}
-    columns[f"{OURS}marker"] = episode.markers
+    columns |= {f"{OURS}marker": episode.markers, f"{OURS}policy_drives": episode.policy_drives.astype(np.int64)}
     for name in (*embodiment.cameras, *embodiment.streams):
         columns[f"{OURS}{name}.stamp_ns"] = episode.stream_stamps_ns(name)
         if marks(embodiment, name):

@@ -126,6 +126,7 @@ class _Source:
         frames = self._dataset.column(self._table, "frame_index")
         stamps = self._ours("stamp_ns", np.rint(frames * (_NS / self._dataset.rate_hz)).astype(np.int64))
         markers = self._ours("marker", np.zeros(length, np.int64))
+        drives = self._ours("policy_drives", np.zeros(length, np.int64))
         vectors = {
             name: assembled(self._embodiment, name, self._groups, self._actions, self._beside)
             for name in self._embodiment.streams
@@ -143,7 +144,7 @@ class _Source:
             at = {name: int(stamps_ns[index]) for name, stamps_ns in sources.items()}
             samples = {name: Sample(at[name], at[name], value) for name, value in values.items()}
             marked = frozenset(name for name, flags in valid.items() if not flags[index])
-            yield Row(Step(int(stamps[index]), samples, marked), prompts[index])
+            yield Row(Step(int(stamps[index]), samples, marked, bool(drives[index])), prompts[index])
 
     def _vectors(self, ours: str, theirs: str) -> NDArray[np.float64]:
         """A vector's values (T, n): our own exact ones, if the data set has them."""

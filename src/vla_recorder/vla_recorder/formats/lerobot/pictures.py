@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal, Protocol, cast
+from typing import Any, Literal, Protocol
 
 import cv2
 import numpy as np
@@ -49,7 +49,7 @@ def camera_track(folder: Path, role: str, shape: tuple[int, int], rate_hz: int, 
         raise FormatError(f"pictures: expected {choice(PICTURES)}, found '{pictures}'")
     if pictures == "images":
         return TableTrack()
-    return VideoTrack(folder, layout.IMAGES + role, shape, rate_hz, cast(Quality, pictures))
+    return VideoTrack(folder, layout.IMAGES + role, shape, rate_hz, pictures)
 
 
 class VideoTrack:

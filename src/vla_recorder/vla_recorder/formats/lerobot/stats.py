@@ -1,8 +1,11 @@
-"""Statistics of a feature as lerobot keeps them: per episode, and of all episodes together."""
+"""Statistics of a feature as lerobot keeps them: of an episode, and of all episodes together.
+
+Those of all episodes are exact, quantiles included, which lerobot itself only averages over episodes: policies normalize by them.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,10 +35,10 @@ class ImageStats:
     """Statistics of some of an episode's images, per colour (3, 1, 1), values 0 to 1.
 
     Args:
-        length: images of the episode; which of them count follows from it.
+        length: images of the episode; which of them count follows from it. 0 if only others are joined.
     """
 
-    def __init__(self, length: int) -> None:
+    def __init__(self, length: int = 0) -> None:
         samples = max(min(_FEWEST, length), min(int(length**_POWER), _MOST))
         self._chosen = frozenset(np.round(np.linspace(0, length - 1, samples)).astype(int).tolist())
         self._counts = np.zeros((3, 256), dtype=np.int64)
@@ -52,6 +55,11 @@ class ImageStats:
             self._counts[color] += np.bincount(thinned[:, :, color].ravel(), minlength=256)
         self._images += 1
 
+    def join(self, other: ImageStats) -> None:
+        """Counts all images that another has counted."""
+        self._counts += other._counts
+        self._images += other._images
+
     def result(self) -> Stats:
         levels = np.arange(256) / 255.0
         total = self._counts.sum(axis=1)
@@ -67,23 +75,3 @@ class ImageStats:
         for name, share in QUANTILES.items():
             found[name] = levels[(below >= share * total[:, None]).argmax(axis=1)]
         return {name: value.reshape(3, 1, 1) for name, value in found.items()} | {"count": np.array([self._images])}
-
-
-def aggregated(stats: Sequence[Stats]) -> Stats:
-    """Statistics of several episodes together, by lerobot's rule: quantiles become the outermost of the episodes'."""
-    counts = np.array([one["count"][0] for one in stats], dtype=np.float64)
-    means = np.stack([one["mean"] for one in stats])
-    variances = np.stack([one["std"] for one in stats]) ** 2
-    weights = (counts / counts.sum()).reshape(-1, *[1] * (means.ndim - 1))
-    mean = (weights * means).sum(axis=0)
-    found = {
-        "min": np.min([one["min"] for one in stats], axis=0),
-        "max": np.max([one["max"] for one in stats], axis=0),
-        "mean": mean,
-        "std": np.sqrt((weights * (variances + (means - mean) ** 2)).sum(axis=0)),
-        "count": np.array([int(counts.sum())]),
-    }
-    for name, share in QUANTILES.items():
-        outermost = np.min if share <= 0.5 else np.max
-        found[name] = outermost([one[name] for one in stats], axis=0)
-    return found

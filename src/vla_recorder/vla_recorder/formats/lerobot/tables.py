@@ -81,6 +81,11 @@ def read_table(path: Path, episode: int | None = None) -> pa.Table:
         raise FormatError(f"{path}: expected a parquet table: {error}") from error
 
 
+def column_of_files(paths: Sequence[Path], name: str) -> NDArray[Any]:
+    """A column of several tables, behind each other."""
+    return np.concatenate([numbers(pq.ParquetFile(path).read(columns=[name]), name, path) for path in paths])
+
+
 def numbers(table: pa.Table, name: str, where: Path) -> NDArray[Any]:
     """A column as an array: (T,) of numbers, (T, n) of lists.
 
@@ -95,8 +100,8 @@ def numbers(table: pa.Table, name: str, where: Path) -> NDArray[Any]:
         flat = values.flatten().to_numpy(zero_copy_only=False)
         if len(values) == 0 or len(flat) % len(values):
             raise FormatError(f"{where}: column '{name}': expected lists of one length, found {len(flat)} numbers")
-        return flat.reshape(len(values), -1)
-    return values.to_numpy(zero_copy_only=False)
+        return np.asarray(flat).reshape(len(values), -1)
+    return np.asarray(values.to_numpy(zero_copy_only=False))
 
 
 def _pandas_column(name: str, pandas_type: str, numpy_type: str) -> dict[str, Any]:

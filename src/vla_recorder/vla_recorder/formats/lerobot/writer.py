@@ -18,8 +18,8 @@ from vla_recorder.formats.extras import Extras
 from vla_recorder.formats.lerobot import layout
 from vla_recorder.formats.lerobot.features import columns_of, features_of
 from vla_recorder.formats.lerobot.pictures import CameraTrack, Pictures, camera_track
-from vla_recorder.formats.lerobot.stats import ImageStats, Stats, aggregated, vector_stats
-from vla_recorder.formats.lerobot.tables import TableWriter, column, tasks_table
+from vla_recorder.formats.lerobot.stats import ImageStats, Stats, vector_stats
+from vla_recorder.formats.lerobot.tables import TableWriter, column, column_of_files, tasks_table
 
 _MB = 1024 * 1024
 
@@ -51,11 +51,13 @@ class LeRobotWriter:
             for role, camera in embodiment.cameras.items()
         }
         self._data: TableWriter | None = None
+        self._files: list[Path] = []
         self._place = (0, 0)
         self._frames = 0
         self._tasks: dict[str, int] = {}
         self._episodes: list[dict[str, Any]] = []
         self._stats: list[dict[str, Stats]] = []
+        self._seen = {role: ImageStats() for role in embodiment.cameras}
         self._extras = Extras()
 
     def add(self, episode: EpisodeReader, progress: Progress) -> None:
@@ -96,7 +98,7 @@ class LeRobotWriter:
         if not self._episodes:
             return
         self._write_episodes()
-        self._write(layout.STATS, json.dumps(_lists({key: self._total(key) for key in self._stats[0]}), indent=4))
+        self._write(layout.STATS, json.dumps(_lists(self._total_stats()), indent=4))
         self._write(layout.INFO, json.dumps(self._info(), indent=4))
         tasks = TableWriter(self._folder / layout.TASKS)
         tasks.add(tasks_table(list(self._tasks)))
@@ -126,8 +128,9 @@ class LeRobotWriter:
                 track.add(image, episode.encoded_image(role, index))
             progress.advance()
         known: dict[str, Any] = {}
-        for track in self._tracks.values():
+        for role, track in self._tracks.items():
             known |= track.end_episode()
+            self._seen[role].join(stats[role])
         return known, {layout.IMAGES + role: one.result() for role, one in stats.items()}
 
     def _add_table(self, columns: Mapping[str, NDArray[Any]]) -> tuple[int, int]:
@@ -137,7 +140,8 @@ class LeRobotWriter:
             self._data, self._place = None, layout.next_file(*self._place)
         if self._data is None:
             chunk, file = self._place
-            self._data = TableWriter(self._folder / layout.DATA_PATH.format(chunk_index=chunk, file_index=file))
+            self._files.append(self._folder / layout.DATA_PATH.format(chunk_index=chunk, file_index=file))
+            self._data = TableWriter(self._files[-1])
         arrays: dict[str, pa.Array] = {}
         for name, feature in self._features.items():
             if name in columns:
@@ -156,8 +160,13 @@ class LeRobotWriter:
         table.add(pa.Table.from_pylist(rows))
         table.close()
 
-    def _total(self, key: str) -> Stats:
-        return aggregated([stats[key] for stats in self._stats])
+    def _total_stats(self) -> dict[str, Stats]:
+        """Statistics of all episodes, numbers as they stand in the tables."""
+        images = {layout.IMAGES + role: seen for role, seen in self._seen.items()}
+        return {
+            key: images[key].result() if key in images else vector_stats(column_of_files(self._files, key))
+            for key in self._stats[0]
+        }
 
     def _info(self) -> dict[str, Any]:
         videos = any(feature["dtype"] == "video" for feature in self._features.values())
