@@ -96,14 +96,17 @@ def write_bag(
     messages: Iterable[Message],
     storage: StoragePlugin = StoragePlugin.MCAP,
     compression: CompressionMode = CompressionMode.NONE,
+    tail: bytes = b"",
+    cut: int = 0,
 ) -> Path:
-    """Writes messages as a bag, in the order in which they were received."""
+    """Writes messages as a bag, in the order in which they were received; with something behind each, or without its end."""
     writer = Writer(path, version=9, storage_plugin=storage)
     if compression is not CompressionMode.NONE:
         writer.set_compression(compression, CompressionFormat.ZSTD)
     with writer:
         connections = {name: writer.add_connection(name, kind, typestore=TYPES) for name, kind in _NAMES.items()}
         for message in sorted(messages, key=lambda one: one.receive_ns):
-            data = TYPES.serialize_cdr(content_of(message), _NAMES[message.topic])
+            data = bytes(TYPES.serialize_cdr(content_of(message), _NAMES[message.topic]))
+            data = data[: len(data) - cut] + tail
             writer.write(connections[message.topic], message.receive_ns, data)
     return path

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from vla_core.alignment import Aligner, StreamMonitor, StreamStatus, stamp_of
@@ -14,6 +16,7 @@ from vla_recorder.bags.reader import BagError, BagReader, BagTopic, SerializedMe
 from vla_ros.codecs.fields import StreamCodec
 from vla_ros.codecs.images import CameraCodec
 
+_FIRST = 10  # messages that tell whether a stream has stamps
 _IMAGE_TYPES = {"image": "sensor_msgs/msg/Image", "compressed": "sensor_msgs/msg/CompressedImage"}
 
 
@@ -99,6 +102,30 @@ class BagStreams:
         stamp_ns = stamp_of(name, source, codec.stamp_ns(message), receive_ns)
         self._monitors[name].note(stamp_ns, receive_ns)
         return Sample(stamp_ns, receive_ns, codec.read(message))
+
+
+def without_stamps(bag: BagReader, embodiment: Embodiment) -> tuple[str, ...]:
+    """Streams that are declared to have header stamps, and of which the first messages in a bag have none.
+
+    Raises:
+        BagError: a declared topic is not in the bag, or is of another type.
+    """
+    bag.require(*dict.fromkeys(_absolute(source.topic) for source in embodiment.sources.values()))
+    return tuple(
+        name for name, source in embodiment.sources.items() if source.stamp == "header" and _lacks_stamps(bag, name, source)
+    )
+
+
+def _lacks_stamps(bag: BagReader, name: str, source: Camera | DepthCamera | Stream) -> bool:
+    topic = _absolute(source.topic)
+    codec = _codec(name, source, bag.topics[topic])
+    first = list(itertools.islice(bag.serialized([topic]), _FIRST))
+    stamps = []
+    for message in first:
+        with suppress(VlaError):
+            content = bag.deserialized(message) if isinstance(source, Stream) else message.data
+            stamps.append(codec.stamp_ns(content))
+    return bool(stamps) and not any(stamps)
 
 
 def _codec(name: str, source: Camera | DepthCamera | Stream, topic: BagTopic) -> StreamCodec | CameraCodec:

@@ -17,7 +17,7 @@ from vla_core.observation import Step
 from vla_recorder.bags import BagReader
 from vla_recorder.bags.prompts import Prompts, prompts_in
 from vla_recorder.bags.recorded import Cut, recorded_episodes
-from vla_recorder.bags.streams import BagStreams
+from vla_recorder.bags.streams import BagStreams, without_stamps
 from vla_recorder.beside import BesideTheSteps, Commanding
 from vla_recorder.files import background_writer
 from vla_recorder.formats.conversion import FormatError, Progress, Report, Silent
@@ -99,8 +99,10 @@ def import_bag(path: Path, target: Path, wanted: BagImport, progress: Progress |
         EpisodeError: an episode cannot be written.
     """
     progress = progress or Silent()
-    wanted = dataclasses.replace(wanted, embodiment=_by_arrival(wanted.embodiment, wanted.by_arrival))
     with BagReader(path) as bag:
+        wanted = dataclasses.replace(wanted, embodiment=_by_arrival(wanted.embodiment, wanted.by_arrival))
+        unstamped = without_stamps(bag, wanted.embodiment)
+        wanted = dataclasses.replace(wanted, embodiment=_by_arrival(wanted.embodiment, unstamped))
         cuts = [wanted.cut] if wanted.cut else recorded_episodes(bag) or [Cut()]
         beside = BesideTheSteps(wanted.embodiment)
         streams = BagStreams(bag, wanted.embodiment, beside.sample)
@@ -108,6 +110,8 @@ def import_bag(path: Path, target: Path, wanted: BagImport, progress: Progress |
         known = wanted.known_prompts
         prompts = Prompts(known) if known else prompts_in(bag, wanted.prompt, wanted.prompt_topic)
         recorder = _Recorder(path, target, wanted, streams, beside, prompts)
+        for name in unstamped:
+            recorder.report.note(f"'{name}' has no header stamps in the bag; its times are those of its reception")
         progress.begin(path.name, sum(bag.topics[topic].count for topic in handlers))
         try:
             recorder.record(_steps(bag, streams, handlers, progress), cuts)
@@ -148,6 +152,8 @@ class _Recorder:
             self._end(left[0], now_ns)
         if not self.report.written:
             raise FormatError(self._why_empty())
+        for name, count in self._streams.refused.items():
+            self.report.note(f"{count} messages of '{name}' not used; the last: {self._streams.problems[name]}")
 
     def discard(self) -> None:
         """Forgets the episode that is being written."""
