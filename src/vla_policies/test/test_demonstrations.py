@@ -8,19 +8,24 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vla_core.episodes import EpisodeReader
+from vla_core.episodes import EpisodeMetadata, EpisodeReader, Hdf5EpisodeWriter
+from vla_core.episodes.synthetic import synthetic_step
 from vla_core.errors import EmbodimentMismatch, EpisodeError
+from vla_policies.data import EpisodeDataset
+from vla_policies.data.image_store import ImagesInMemory, MappedImages
 from vla_policies.spec import ImageSize, PolicySpec
 from vla_policies.training.augmentation import augment, shift_images
 from vla_policies.training.config import Augmentation
-from vla_policies.training.data import split_episodes
-from vla_policies.training.demonstrations import Demonstrations
-from vla_policies.training.image_store import ImagesInFiles, ImagesInMemory
+from vla_policies.training.data import split_episodes, windows_for
 from vla_policies.training.optimisation import ShuffledRows
 
 GIB = 2.0**30
 SIZES = {"scene": ImageSize(32, 24), "wrist": ImageSize(16, 12)}
 SPEC = PolicySpec(SIZES, ("qpos",), action_horizon=6)
+
+
+def demonstrations_of(paths: list[Path], limit: float = GIB) -> EpisodeDataset:
+    return EpisodeDataset(paths, windows_for(SPEC), memory_limit_bytes=limit)
 
 
 @pytest.fixture(scope="module")
@@ -30,17 +35,17 @@ def paths(tmp_path_factory, record_reaching) -> list[Path]:
 
 
 @pytest.fixture(scope="module")
-def demonstrations(paths, embodiment) -> Demonstrations:
-    return Demonstrations(paths, SPEC, embodiment, GIB)
+def demonstrations(paths) -> EpisodeDataset:
+    return demonstrations_of(paths)
 
 
 def test_a_window_is_the_observation_with_the_actions_that_followed(demonstrations, paths) -> None:
-    window = demonstrations.window(np.array([14 + 5]), 6)  # step 5 of the third episode
+    window = demonstrations.window(np.array([14 + 5]))  # step 5 of the third episode
     with EpisodeReader(paths[2]) as reader:
-        np.testing.assert_array_equal(window.proprioception["qpos"][0], reader.qpos[5])
+        np.testing.assert_array_equal(window.last_proprioception["qpos"][0], reader.qpos[5])
         np.testing.assert_array_equal(window.actions[0], reader.actions[5:11])
-        np.testing.assert_array_equal(window.images["scene"][0], reader.image("scene", 5))
-    assert not window.is_pad.any()
+        np.testing.assert_array_equal(window.last_images["scene"][0], reader.image("scene", 5))
+    assert not window.action_is_pad.any()
 
 
 def test_past_the_end_is_padding_that_repeats_the_last_action(demonstrations, paths) -> None:
@@ -55,9 +60,9 @@ def test_no_window_reaches_into_the_next_episode(demonstrations) -> None:
     assert (~is_pad).sum(axis=1).tolist() == [*range(10, 0, -1), *range(4, 0, -1), *range(13, 0, -1)]
 
 
-def test_a_dropped_step_does_not_shift_the_actions_in_time(tmp_path, record_reaching, embodiment) -> None:
-    whole = Demonstrations([record_reaching(tmp_path / "whole", 0, 12)], SPEC, embodiment, GIB)
-    gap = Demonstrations([record_reaching(tmp_path / "gap", 0, 12, dropped=(5,))], SPEC, embodiment, GIB)
+def test_a_dropped_step_does_not_shift_the_actions_in_time(tmp_path, record_reaching) -> None:
+    whole = demonstrations_of([record_reaching(tmp_path / "whole", 0, 12)])
+    gap = demonstrations_of([record_reaching(tmp_path / "gap", 0, 12, dropped=(5,))])
     assert len(gap) == 11
     expected, _ = whole.following_actions(np.array([3]), 6)
     found, _ = gap.following_actions(np.array([3]), 6)
@@ -68,29 +73,29 @@ def test_a_dropped_step_does_not_shift_the_actions_in_time(tmp_path, record_reac
 
 def test_images_from_memory_and_from_files_are_the_same(paths, demonstrations) -> None:
     rows = np.array([0, 9, 10, 26, 3, 3])
-    lengths = demonstrations.lengths
-    from_memory = ImagesInMemory(paths, lengths, SIZES).images(rows)
-    from_files = ImagesInFiles(paths, lengths, SIZES).images(rows)
+    from_memory, from_files = demonstrations.window(rows), demonstrations_of(paths, 0).window(rows)
     for role, size in SIZES.items():
-        assert from_memory[role].shape == (6, size.height, size.width, 3)
-        np.testing.assert_array_equal(from_memory[role], from_files[role])
+        assert from_memory.last_images[role].shape == (6, size.height, size.width, 3)
+        np.testing.assert_array_equal(from_memory.last_images[role], from_files.last_images[role])
 
 
-def test_images_that_need_more_than_the_limit_stay_in_the_files(paths, embodiment, demonstrations) -> None:
+def test_images_that_need_more_than_the_limit_stay_in_the_files(paths) -> None:
     needed = 27 * 3 * (32 * 24 + 16 * 12)
-    for limit, kind in ((needed, ImagesInMemory), (needed - 1, ImagesInFiles)):
-        assert isinstance(Demonstrations(paths, SPEC, embodiment, limit)._images, kind)
+    for limit, kind in ((needed, ImagesInMemory), (needed - 1, MappedImages)):
+        assert isinstance(demonstrations_of(paths, limit)._images, kind)
 
 
-def test_episodes_of_another_robot_are_refused_by_name(paths, embodiment) -> None:
+def test_episodes_of_another_robot_are_refused_by_name(paths, embodiment, tmp_path) -> None:
     slower = dataclasses.replace(embodiment, steps=dataclasses.replace(embodiment.steps, rate_hz=15.0))
-    with pytest.raises(EmbodimentMismatch, match=r"episode_0.hdf5 was made for"):
-        Demonstrations(paths, SPEC, slower, GIB)
+    writer = Hdf5EpisodeWriter(tmp_path, EpisodeMetadata("", "mock", slower))
+    writer.append(synthetic_step(slower, 0))
+    with pytest.raises(EmbodimentMismatch, match=rf"episode {tmp_path}.*episode_0.hdf5 was made for"):
+        demonstrations_of([*paths, writer.finish("success")])
 
 
-def test_no_episodes_are_an_error(embodiment) -> None:
+def test_no_episodes_are_an_error() -> None:
     with pytest.raises(EpisodeError, match="expected at least one episode to train on, found none"):
-        Demonstrations([], SPEC, embodiment, GIB)
+        demonstrations_of([])
 
 
 def test_every_row_comes_once_per_epoch_in_an_order_that_depends_on_seed_and_step_only() -> None:

@@ -9,3 +9,7 @@ class TrainingError(VlaError):
 
 class MissingInformation(CheckpointError):
     """A foreign checkpoint does not say something that whoever reads it must be told."""
+
+
+class WindowError(VlaError):
+    """Windows of episodes are asked for that cannot be, or that these episodes do not have."""

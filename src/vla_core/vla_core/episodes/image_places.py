@@ -52,7 +52,7 @@ def image_of(
     """
     try:
         if kind == "jpeg":
-            data = unpadded(piece, room) if deflated else piece
+            data = unpadded(piece.data, room) if deflated else piece.data
             pixels = np.asarray(decode_compressed_image(data), dtype=np.uint8)
         else:
             pixels = np.frombuffer(inflated(piece), np.uint8) if deflated else piece

@@ -13,11 +13,12 @@ from numpy.typing import NDArray
 from vla_core.episodes import EpisodeReader
 from vla_core.errors import EpisodeError
 from vla_policies.batch import NetworkInputs, NetworkTargets
+from vla_policies.data import EpisodeDataset, Window, WindowSpec
 from vla_policies.normalisation import Normalisation
 from vla_policies.pipeline import Pipeline
+from vla_policies.spec import PolicySpec
 from vla_policies.training.augmentation import augment, shift_images
 from vla_policies.training.config import TrainConfig
-from vla_policies.training.demonstrations import Demonstrations, Window
 from vla_policies.training.optimisation import ShuffledRows
 from vla_policies.training.statistics import normalisation_of
 
@@ -29,15 +30,15 @@ class TrainingData:
     """Demonstrations, split by episode, and the way from their windows to network tensors.
 
     Attributes:
-        demonstrations: all episodes.
+        demonstrations: windows of all episodes.
         normalisation: from all episodes, by key.
         pipeline: what surrounds the network.
-        training_rows: what is trained on, in its order.
-        validation_rows: what is validated on; may be empty.
+        training_rows: windows that are trained on, in their order.
+        validation_rows: windows that are validated on; may be empty.
     """
 
     config: TrainConfig
-    demonstrations: Demonstrations
+    demonstrations: EpisodeDataset
     normalisation: Mapping[str, Normalisation]
     pipeline: Pipeline
     training_rows: ShuffledRows
@@ -47,20 +48,20 @@ class TrainingData:
         """The augmented batch of a training step. It depends on the seed and the step only."""
         augmentation = self.config.augmentation
         rng = np.random.default_rng([self.config.optimisation.seed, step, 1])
-        window = self._window(self.training_rows.at(step))
-        images = {role: shift_images(image, augmentation.shift_px, rng) for role, image in window.images.items()}
-        inputs = self.pipeline.inputs(images, window.proprioception, device)
-        targets = self.pipeline.targets(window.actions, window.proprioception, window.is_pad, device)
-        return augment(inputs, augmentation, rng), targets
+        window = self.demonstrations.window(self.training_rows.at(step))
+        images = {role: shift_images(image, augmentation.shift_px, rng) for role, image in window.last_images.items()}
+        inputs = self.pipeline.inputs(images, window.last_proprioception, device)
+        return augment(inputs, augmentation, rng), self.targets(window, device)
+
+    def targets(self, window: Window, device: torch.device) -> NetworkTargets:
+        """What a network is to output for a window."""
+        return self.pipeline.targets(window.actions, window.last_proprioception, window.action_is_pad, device)
 
     def validation_windows(self) -> Iterator[Window]:
         """The windows of the validation episodes, in batches."""
         size = self.config.optimisation.batch_size
         for start in range(0, len(self.validation_rows), size):
-            yield self._window(self.validation_rows[start : start + size])
-
-    def _window(self, rows: NDArray[np.intp]) -> Window:
-        return self.demonstrations.window(rows, self.config.action_horizon)
+            yield self.demonstrations.window(self.validation_rows[start : start + size])
 
 
 def read_training_data(config: TrainConfig, episodes: Sequence[Path]) -> TrainingData:
@@ -75,8 +76,8 @@ def read_training_data(config: TrainConfig, episodes: Sequence[Path]) -> Trainin
     with EpisodeReader(episodes[0]) as reader:
         embodiment = reader.info.metadata.embodiment
     spec = config.spec_for(embodiment)
-    demonstrations = Demonstrations(episodes, spec, embodiment, config.data.memory_limit_gib * _GIB)
-    normalisation = normalisation_of(demonstrations, spec)
+    demonstrations = EpisodeDataset(episodes, windows_for(spec), memory_limit_bytes=config.data.memory_limit_gib * _GIB)
+    normalisation = normalisation_of(demonstrations, spec, embodiment)
     optimisation = config.optimisation
     training, validation = split_episodes(len(episodes), config.data.validation_share, optimisation.seed)
     return TrainingData(
@@ -84,9 +85,15 @@ def read_training_data(config: TrainConfig, episodes: Sequence[Path]) -> Trainin
         demonstrations=demonstrations,
         normalisation=normalisation,
         pipeline=Pipeline(spec, embodiment, normalisation, f"preset '{config.name}'"),
-        training_rows=ShuffledRows(demonstrations.rows_of(training), optimisation.batch_size, optimisation.seed),
-        validation_rows=_evenly(demonstrations.rows_of(validation), config.data.validation_windows),
+        training_rows=ShuffledRows(demonstrations.indices_of(training), optimisation.batch_size, optimisation.seed),
+        validation_rows=_evenly(demonstrations.indices_of(validation), config.data.validation_windows),
     )
+
+
+def windows_for(spec: PolicySpec) -> WindowSpec:
+    """The windows that a policy learns from. ``qpos`` is among them, because actions may refer to it."""
+    groups = tuple(dict.fromkeys(("qpos", *spec.proprioception)))
+    return WindowSpec(horizon=spec.action_horizon, cameras=spec.cameras, proprioception=groups)
 
 
 def split_episodes(count: int, validation_share: float, seed: int) -> tuple[list[int], list[int]]:

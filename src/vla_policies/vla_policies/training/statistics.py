@@ -7,10 +7,11 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from vla_core.embodiment import Embodiment
+from vla_policies.data import EpisodeDataset
 from vla_policies.normalisation import IMAGENET, Normalisation, NormStats
 from vla_policies.pipeline import ACTION
 from vla_policies.spec import PolicySpec
-from vla_policies.training.demonstrations import Demonstrations
 from vla_policies.transforms import ActionReference
 
 # A dimension that hardly moved must not be blown up to unit variance: its noise would count as much as real motion. ACT
@@ -28,25 +29,26 @@ def norm_stats(values: NDArray[np.float64], units: Sequence[str]) -> NormStats:
     return NormStats(mean=_rounded(values.mean(axis=0)), std=_rounded(np.maximum(std, smallest)))
 
 
-def normalisation_of(demonstrations: Demonstrations, spec: PolicySpec) -> dict[str, Normalisation]:
-    """The normalisation of every key of a policy, from all rows. Cameras get ImageNet's constants."""
-    embodiment = demonstrations.embodiment
+def normalisation_of(
+    demonstrations: EpisodeDataset, spec: PolicySpec, embodiment: Embodiment
+) -> dict[str, Normalisation]:
+    """The normalisation of every key of a policy, from all windows. Cameras get ImageNet's constants."""
     keys = dict.fromkeys(spec.cameras, IMAGENET)
     for group in spec.proprioception:
         units = embodiment.units_of(embodiment.proprioception[group])
-        keys[group] = Normalisation("act_mean_std", norm_stats(demonstrations.proprioception[group], units))
-    keys[ACTION] = Normalisation("act_mean_std", norm_stats(_targets(demonstrations, spec), embodiment.action_units))
+        keys[group] = Normalisation("act_mean_std", norm_stats(demonstrations.observed(group), units))
+    keys[ACTION] = Normalisation(
+        "act_mean_std", norm_stats(_targets(demonstrations, spec, embodiment), embodiment.action_units)
+    )
     return keys
 
 
-def _targets(demonstrations: Demonstrations, spec: PolicySpec) -> NDArray[np.float64]:
+def _targets(demonstrations: EpisodeDataset, spec: PolicySpec, embodiment: Embodiment) -> NDArray[np.float64]:
     """What the network will be asked to output, without padding (M, A)."""
-    rows = np.arange(len(demonstrations))
-    if spec.action_reference == "absolute":
-        return demonstrations.following_actions(rows, 1)[0][:, 0]
-    actions, is_pad = demonstrations.following_actions(rows, spec.action_horizon)
-    reference = ActionReference.of(spec, demonstrations.embodiment)
-    return reference.to_offsets(actions, demonstrations.proprioception["qpos"])[~is_pad]
+    horizon = 1 if spec.action_reference == "absolute" else spec.action_horizon
+    actions, is_pad = demonstrations.following_actions(np.arange(len(demonstrations)), horizon)
+    reference = ActionReference.of(spec, embodiment)
+    return reference.to_offsets(actions, demonstrations.observed("qpos"))[~is_pad]
 
 
 def _rounded(values: NDArray[np.float64]) -> tuple[float, ...]:

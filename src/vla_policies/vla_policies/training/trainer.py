@@ -78,12 +78,12 @@ class Trainer:
         units = np.array(self._data.pipeline.embodiment.action_units)
         normalised, errors = [], []
         for window in self._data.validation_windows():
-            inputs = self._data.pipeline.inputs(window.images, window.proprioception, self._device)
-            targets = self._data.pipeline.targets(window.actions, window.proprioception, window.is_pad, self._device)
+            inputs = self._data.pipeline.inputs(window.last_images, window.last_proprioception, self._device)
+            targets = self._data.targets(window, self._device)
             predicted = cast(PolicyNetwork, self.average.module).predict(inputs)
             normalised.append((predicted - targets.actions).abs()[~targets.is_pad].cpu().numpy())
-            actions = self._data.pipeline.actions(predicted, window.proprioception)
-            errors.append(np.abs(actions - window.actions)[~window.is_pad])
+            actions = self._data.pipeline.actions(predicted, window.last_proprioception)
+            errors.append(np.abs(actions - window.actions)[~window.action_is_pad])
         if not errors:
             return {}
         error = np.concatenate(errors).mean(axis=0)
