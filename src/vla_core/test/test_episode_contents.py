@@ -454,3 +454,10 @@ def test_a_depth_image_of_another_size_is_refused(tmp_path: Path) -> None:
     assert isinstance(lacking.samples["deep"], Sample)
     writer.discard()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_finished_episode_takes_no_more_of_the_disk_than_it_is_long(tmp_path: Path) -> None:
+    embodiment = with_cameras(scene=camera(), wrist=camera())
+    path = write(tmp_path, embodiment, [synthetic_step(embodiment, index) for index in range(20)])
+    found = path.stat()
+    assert found.st_blocks * 512 <= found.st_size + 65536  # what was taken ahead of it is given back

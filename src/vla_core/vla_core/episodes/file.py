@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,7 @@ from vla_core.episodes.beside_datasets import BesideDatasets
 from vla_core.episodes.journal import ImagePlace, checksum_of
 from vla_core.episodes.layout import DatasetSpec, all_jpeg, datasets_of
 from vla_core.episodes.pixels import ImageChunk, filters_of
+from vla_core.episodes.preallocation import Preallocation
 from vla_core.episodes.rows import RowFormat
 from vla_core.episodes.schema import Attribute, RootAttribute
 
@@ -49,7 +52,10 @@ class EpisodeFile:
         self._count = h5py.h5a.open(file[schema.VLA].id, Attribute.STEPS.encode())
         self._flushed = self.steps = steps
         self.flushed_bytes = file.id.get_filesize()
+        self._free_bytes = 0  # of the disk, known to be there for images
+        self._ahead = Preallocation(file.id.get_vfd_handle())
         self._prompts: Sequence[str] | None = None
+        self._most_flushed_bytes = _most_flushed_bytes(self._specs)
         self.rows = np.zeros(CHUNK_ROWS, self._format.dtype)
         self.beside = BesideDatasets(file, embodiment)
 
@@ -95,9 +101,22 @@ class EpisodeFile:
         row: np.void = self.rows[self.steps % CHUNK_ROWS]
         return row
 
-    def require_space(self, images: Sequence[ImageChunk]) -> None:
-        """Raises OSError where, with one row more, the disk might not have what completing the file takes."""
-        hdf5.require_space(self._file, sum(image.size for image in images) + 2 * self._flush_bytes())
+    def take_space(self, images: Sequence[ImageChunk]) -> None:
+        """Takes disk space for a row's images.
+
+        Raises OSError (ENOSPC) where, with one row more, the disk might not have what completing the file takes.
+
+        The disk is asked once per flush, and again when that is used up: others may write to it too.
+        """
+        size = sum(image.size for image in images)
+        end = self._file.id.get_filesize()
+        if self._free_bytes < size:
+            taken = self._ahead.behind(end)
+            self._free_bytes = hdf5.free_space(self._file) + taken - 2 * self._flush_bytes()
+            if self._free_bytes < size:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        self._free_bytes -= size
+        self._ahead.reach(end, size)
 
     def add_row(self, images: Sequence[ImageChunk]) -> tuple[ImagePlace, ...]:
         """Adds a row, whose numbers are in :attr:`row`. Returns where its images are."""
@@ -138,6 +157,7 @@ class EpisodeFile:
             self._file.flush()
             self._flushed = self.steps
         self.flushed_bytes = self._file.id.get_filesize()
+        self._free_bytes = 0
         if self.steps % CHUNK_ROWS == 0:
             self.rows[...] = 0
 
@@ -210,10 +230,15 @@ class EpisodeFile:
                 dataset.write_direct_chunk((first, *(0 for _ in spec.row_shape)), np.ascontiguousarray(values))
 
     def _flush_bytes(self) -> int:
-        """More than a flush can add to the file [B]: chunks of numbers, and nodes of the indices of all chunks."""
-        numbers = sum(CHUNK_ROWS * spec.row_bytes for spec, _ in self._numbers)
-        nodes = len(self._specs) * (CHUNK_ROWS // _NODE_ROWS + 3) * _NODE_BYTES
-        return numbers + nodes + _TEXT_BYTES + self.beside.pending_bytes
+        """More than a flush can add to the file [B]."""
+        return self._most_flushed_bytes + self.beside.pending_bytes
+
+
+def _most_flushed_bytes(specs: Sequence[DatasetSpec]) -> int:
+    """More than a flush can add for the rows [B]: chunks of numbers, nodes of the indices of all chunks, attributes."""
+    numbers = sum(CHUNK_ROWS * spec.row_bytes for spec in specs if not spec.is_image)
+    nodes = len(specs) * (CHUNK_ROWS // _NODE_ROWS + 3) * _NODE_BYTES
+    return numbers + nodes + _TEXT_BYTES
 
 
 def _create_dataset(file: h5py.File, spec: DatasetSpec) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import re
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +17,8 @@ from vla_core.errors import EpisodeError
 # HDF5 1.8's format: readable everywhere, checksums on the superblock and on object headers. From 1.10's format on, a file whose
 # writer was killed is marked as open for writing and h5py refuses it until the tool h5clear has been run on it.
 _FORMAT = ("v108", "v108")
+# Images begin at a page: the system then copies whole pages, and they can be mapped.
+_ALIGNMENT = {"alignment_threshold": 1 << 16, "alignment_interval": 4096}
 _ERRNO = re.compile(r"errno = (\d+)")
 
 
@@ -45,12 +48,12 @@ def create(path: Path) -> h5py.File:
 
     HDF5's own lock is off: whoever writes an episode holds the lock of :mod:`vla_core.episodes.folder`, before the file is one.
     """
-    return _without_evictions(h5py.File(path, "w", libver=_FORMAT, locking=False))
+    return _without_evictions(h5py.File(path, "w", libver=_FORMAT, locking=False, **_ALIGNMENT))
 
 
 def open_again(path: Path) -> h5py.File:
     """Opens such a file to go on writing."""
-    return _without_evictions(h5py.File(path, "r+", libver=_FORMAT, locking=False))
+    return _without_evictions(h5py.File(path, "r+", libver=_FORMAT, locking=False, **_ALIGNMENT))
 
 
 def _without_evictions(file: h5py.File) -> h5py.File:
@@ -69,14 +72,13 @@ def reserve(file: h5py.File, size: int) -> None:
     os.posix_fallocate(file.id.get_vfd_handle(), file.id.get_filesize(), size)
 
 
-def require_space(file: h5py.File, size: int) -> None:
-    """Raises OSError (ENOSPC) where the file's disk has not so much space left [B].
+def free_space(file: h5py.File) -> int:
+    """Space that the file's disk has left [B].
 
     A file system that does not know how large it is says nothing here, and one with a quota only when it is full.
     """
     disk = os.fstatvfs(file.id.get_vfd_handle())
-    if disk.f_blocks and disk.f_bavail * disk.f_frsize < size:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    return disk.f_bavail * disk.f_frsize if disk.f_blocks else sys.maxsize
 
 
 def close(file: h5py.File) -> None:

@@ -29,7 +29,7 @@ _FRAME = struct.Struct("<cII")  # kind, length and checksum of what follows
 _IMAGE = struct.Struct("<QIIII")
 _BEGIN, _ROW, _PROMPT, _NATIVE, _CHUNK = b"B", b"R", b"P", b"N", b"C"
 _SMALL = 512 * 1024  # [B]
-_SAMPLED = 64  # of larger data every 64th word of eight bytes: eight of each page that a disk may lose
+_SAMPLED = 256  # of larger data every 256th word of eight bytes: two of each page that a disk may lose
 
 
 class ImagePlace(NamedTuple):

@@ -143,10 +143,11 @@ def _expected_values(embodiment: Embodiment) -> list[tuple[str, tuple[int, ...],
 def _require(step: Step, name: str, sample: Sample, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
     value = sample.value
     if isinstance(value, EncodedImage):
-        fits, found = len(shape) == 3, f"a {value.format} file"
+        fits = len(shape) == 3
     else:
-        fits, found = (value.dtype.kind == dtype.kind and value.dtype.itemsize <= dtype.itemsize, str(value.dtype))
+        fits = value.dtype.kind == dtype.kind and value.dtype.itemsize <= dtype.itemsize
     if value.shape != shape or not fits:
+        found = f"a {value.format} file" if isinstance(value, EncodedImage) else str(value.dtype)
         raise EpisodeError(
             f"step at {step.stamp_ns} ns: stream '{name}': expected {dtype} of shape {shape}, "
             f"found {found} of shape {value.shape}"

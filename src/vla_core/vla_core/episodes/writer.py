@@ -119,7 +119,7 @@ class Hdf5EpisodeWriter:
             )
         images = [encode(step.samples[name]) for name, encode in self._encoders]
         with self._disk(f"write step {self._file.steps}"):
-            self._file.require_space(images)
+            self._file.take_space(images)
             if prompt and prompt != self._prompts[self._prompt_index]:
                 self._change_prompt(prompt)
             row = self._file.row
