@@ -7,11 +7,12 @@ from pathlib import Path
 import h5py
 import pytest
 from bags_made import scene, write_bag
-from episodes_made import small_embodiment, write_small
+from episodes_made import small_embodiment, small_step, write_small
 from typer.testing import CliRunner, Result
 
 from vla.commands.episodes import app
-from vla_core.episodes import EpisodeReader, list_episodes
+from vla_core.episodes import EpisodeMetadata, EpisodeReader, Hdf5EpisodeWriter, list_episodes
+from vla_core.episodes.folder import journal_of, partial_of
 from vla_core.errors import VlaError
 
 
@@ -51,8 +52,48 @@ def test_validate_ends_with_1_where_something_is_wrong(folder: Path) -> None:
     assert "1 of 2 without fault" in result.output
 
 
-def test_recover_says_what_it_did(folder: Path) -> None:
+def test_recover_makes_episodes_of_what_was_left_and_says_so_file_by_file(folder: Path, tmp_path: Path) -> None:
+    leave_partial(folder / "episode_2.hdf5", 7)
+    leave_partial(folder / "episode_3.hdf5", 0)
+    (folder / "episode_4.hdf5.partial").write_bytes(b"no HDF5")
+    told = episodes("recover", folder).output.splitlines()
+    assert told[0] == "episode_2.hdf5: recovered 7 steps of a recording that was cut off"
+    assert "episode_3.hdf5.partial: held no whole step" in told[1]
+    assert "episode_4.hdf5.partial" in told[2]
+    assert "kept as episode_4.hdf5.damaged" in told[2]
+    assert told[3] == f"3 partial files in {folder}"
     assert "nothing to recover" in episodes("recover", folder).output
+    assert "3 of 3 without fault" in episodes("validate", folder).output
+    assert "recovered 7 steps" in episodes("info", folder / "episode_2.hdf5").output
+    assert "unknown" in episodes("ls", folder).output
+
+
+def test_a_recovered_episode_gets_no_end_steps_by_being_converted(folder: Path, tmp_path: Path) -> None:
+    """They would say that the task was over."""
+    recovered = folder / "episode_2.hdf5"
+    leave_partial(recovered, 7)
+    episodes("recover", folder)
+    episodes("convert", recovered, tmp_path / "jpeg", "--to", "jpeg")
+    episodes("convert", recovered, tmp_path / "lerobot", "--to", "lerobot")
+    episodes("convert", tmp_path / "lerobot", tmp_path / "back")
+    for name in ("jpeg", "back"):
+        with EpisodeReader(tmp_path / name / "episode_0.hdf5") as episode:
+            assert (len(episode), episode.info.outcome) == (7, "unknown")
+            assert not episode.markers.any()
+        assert "1 of 1 without fault" in episodes("validate", tmp_path / name).output
+
+
+def leave_partial(path: Path, steps: int) -> None:
+    """Puts there what a recorder leaves that was killed while it recorded this episode."""
+    embodiment = small_embodiment(depth=False)
+    writer = Hdf5EpisodeWriter(path.parent / "killed", EpisodeMetadata("lift", "sim", embodiment))
+    for index in range(steps):
+        writer.append(small_step(embodiment, index))
+    writer.flush()
+    for kind in (partial_of, journal_of):
+        kind(path).write_bytes(kind(writer.path).read_bytes())
+    writer.discard()
+    writer.path.parent.rmdir()
 
 
 @pytest.mark.parametrize("name", ["aloha", "aloha-jpeg", "lerobot", "robomimic", "raw", "jpeg", "lossless"])

@@ -55,17 +55,15 @@ def conversion_screen() -> Iterator[ConversionScreen]:
 def print_report(report: Report, target: Path) -> None:
     """What a conversion wrote, what it left out, and what was wrong with the data."""
     console = Console(highlight=False, soft_wrap=True)
-    episodes = f"{report.episodes} episode{'s' if report.episodes != 1 else ''}"
-    console.print(f"{episodes}, {report.steps} steps: {escape(str(target))}")
+    made = f"{counted(report.episodes, 'episode')}, {counted(report.steps, 'step')}"
+    console.print(f"{made}: {escape(str(target))}")
     for note in report.notes:
         console.print(f"  {escape(note)}", style="yellow")
 
 
 def print_list(folder: Path, paths: Sequence[Path]) -> list[str]:
     """The episodes of a folder as a table. Returns what could not be read, with the reason."""
-    table = Table(
-        "episode", "steps", "seconds", "outcome", "robot", "dropped", "recording", "prompt", box=None, padding=(0, 1)
-    )
+    table = _table("episode", "steps", "seconds", "outcome", "dropped", "recording", "prompt", numbers=(1, 2, 4))
     table.columns[0].no_wrap = True
     broken = []
     for path in paths:
@@ -78,15 +76,14 @@ def print_list(folder: Path, paths: Sequence[Path]) -> list[str]:
                     str(known.steps),
                     f"{seconds:.1f}",
                     known.outcome,
-                    known.metadata.robot,
                     str(known.dropped_steps),
-                    "; ".join(verdict_on(episode).lines) or "good",
+                    _in_short(verdict_on(episode).lines),
                     " → ".join(escape(prompt) for prompt in known.prompts or (known.metadata.prompt,)),
                 )
         except EpisodeError as error:
             broken.append(str(error))
     _console().print(table)
-    print(f"{len(paths) - len(broken)} episodes in {folder}")
+    print(f"{counted(len(paths) - len(broken), 'episode')} in {folder}")
     return broken
 
 
@@ -111,6 +108,25 @@ def print_info(path: Path) -> None:
             console.print(f"{len(episode.rollout)} chunks of {', '.join(sorted(set(episode.rollout.policy_ids)))}")
 
 
+def counted(count: int, what: str) -> str:
+    """A number of things in words."""
+    return f"{count} {what}{'' if count == 1 else 's'}"
+
+
+def _in_short(lines: Sequence[str]) -> str:
+    """A verdict in one line; all of it is in ``info``."""
+    more = f", and {counted(len(lines) - 1, 'other thing')}" if len(lines) > 1 else ""
+    return f"{escape(lines[0])}{more}" if lines else "good"
+
+
+def _table(*columns: str, numbers: Sequence[int] = ()) -> Table:
+    """A table without lines; the columns of ``numbers`` end where their head ends."""
+    table = Table(*columns, box=None, padding=(0, 2, 0, 0))
+    for number in numbers:
+        table.columns[number].justify = "right"
+    return table
+
+
 def _console() -> Console:
     """The terminal, or, where the output goes elsewhere, lines that are not broken."""
     console = Console(highlight=False)
@@ -119,7 +135,7 @@ def _console() -> Console:
 
 def _vectors(episode: EpisodeReader) -> Table:
     embodiment = episode.info.metadata.embodiment
-    table = Table("vector", "elements", box=None, padding=(0, 2))
+    table = _table("vector", "elements")
     for group, references in embodiment.proprioception.items():
         table.add_row(group, ", ".join(embodiment.names_of(references)))
     table.add_row("action", ", ".join(embodiment.action_names))
@@ -128,7 +144,7 @@ def _vectors(episode: EpisodeReader) -> Table:
 
 def _images(episode: EpisodeReader) -> Table:
     embodiment = episode.info.metadata.embodiment
-    table = Table("camera", "size", "kept as", box=None, padding=(0, 2))
+    table = _table("camera", "size", "kept as")
     for role, camera in embodiment.cameras.items():
         quality = f", quality {camera.jpeg_quality}" if camera.images == "jpeg" and camera.message == "image" else ""
         table.add_row(role, f"{camera.width}x{camera.height}", camera.images + quality)
@@ -140,13 +156,12 @@ def _images(episode: EpisodeReader) -> Table:
 
 
 def _streams(episode: EpisodeReader) -> Table:
-    table = Table(
-        "stream", "rate Hz", "times", "age ms, median", "largest", "gaps", "missing", box=None, padding=(0, 2)
-    )
+    heads = ("stream", "times", "rate Hz", "median age ms", "largest", "gaps", "missing")
+    table = _table(*heads, numbers=range(2, len(heads)))
     for name, source in episode.info.metadata.embodiment.sources.items():
         ages_ms = episode.stream_ages_ns(name) * 1e-6
         arrived = episode.info.summary.streams.get(name)
-        counted = (f"{arrived.rate_hz:.1f}", arrived.stamp) if arrived else ("", source.stamp)
+        known = (arrived.stamp, f"{arrived.rate_hz:.1f}") if arrived else (source.stamp, "")
         counts = (str(arrived.gaps), str(arrived.missing_steps + arrived.marked_steps)) if arrived else ("", "")
-        table.add_row(name, *counted, f"{np.median(ages_ms):.1f}", f"{ages_ms.max():.1f}", *counts)
+        table.add_row(name, *known, f"{np.median(ages_ms):.1f}", f"{ages_ms.max():.1f}", *counts)
     return table

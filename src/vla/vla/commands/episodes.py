@@ -106,12 +106,13 @@ def validate(paths: Paths) -> None:
 @app.command("recover")
 def recover(folder: Annotated[Path, typer.Argument(help="Folder of episodes.")] = Path("episodes")) -> None:
     """Makes finished episodes of what a recorder left that was killed or whose disk was full. No row of theirs is lost."""
-    from vla_core.episodes.recovery import recover_folder
+    from vla.episode_screens import counted
+    from vla_core.episodes import recover_folder
 
     lines = recover_folder(folder)
     for line in lines:
         typer.echo(line)
-    typer.echo(f"nothing to recover in {folder}" if not lines else f"{len(lines)} partial files in {folder}")
+    typer.echo(f"nothing to recover in {folder}" if not lines else f"{counted(len(lines), 'partial file')} in {folder}")
 
 
 @app.command("convert")

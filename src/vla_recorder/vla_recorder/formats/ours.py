@@ -25,7 +25,8 @@ def source_of(
 ) -> SourceEpisode:
     """An open episode, or the part of it from row ``start`` to ``stop`` (without it), to be written anew.
 
-    A part that does not reach the episode's end gets no end steps: the task was not over there.
+    A part that does not reach the episode's end gets no end steps: the task was not over there. Nor does an episode that was
+    recovered, and has none.
 
     Args:
         episode: stays open while its rows are made.
@@ -36,9 +37,7 @@ def source_of(
     known = episode.info
     last = int(np.count_nonzero(episode.markers == 0))
     stop = last if stop is None else min(stop, last)
-    embodiment = embodiment or known.metadata.embodiment
-    if stop < last:
-        embodiment = dataclasses.replace(embodiment, steps=dataclasses.replace(embodiment.steps, end_steps=0))
+    embodiment = with_end_steps(embodiment or known.metadata.embodiment, len(episode) - last if stop == last else 0)
     whole = start == 0 and stop == last
     prompts = episode.prompts
     return SourceEpisode(
@@ -72,6 +71,11 @@ def rows_of(episode: EpisodeReader, start: int, stop: int) -> Iterator[Row]:
         samples = {name: Sample(stamp_ns[name], stamp_ns[name], values[name]) for name in names}
         marked = frozenset(name for name in names if not valid[name][index])
         yield Row(Step(int(stamps[index]), samples, marked, bool(drives[index])), prompts[index])
+
+
+def with_end_steps(embodiment: Embodiment, count: int) -> Embodiment:
+    """The same robot, whose episodes end with so many end steps."""
+    return dataclasses.replace(embodiment, steps=dataclasses.replace(embodiment.steps, end_steps=count))
 
 
 def with_images(embodiment: Embodiment, images: Images, quality: int | None = None) -> Embodiment:

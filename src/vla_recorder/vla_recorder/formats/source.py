@@ -49,7 +49,7 @@ class SourceEpisode:
 
 
 def write_episode(folder: Path, source: SourceEpisode, progress: Progress | None = None) -> tuple[Path, int]:
-    """Writes an episode under the next free number of a folder. Returns its path and the number of rows, end steps left out.
+    """Writes an episode under the next free number of a folder. Returns its path and the number of its rows.
 
     Raises:
         EpisodeError: the file cannot be written, a row does not fit the embodiment, or there is none.
@@ -66,7 +66,7 @@ def write_episode(folder: Path, source: SourceEpisode, progress: Progress | None
             progress.advance()
         for record in source.beside:
             writer.beside(record)
-        return writer.finish(source.outcome, source.summary()), count
+        return writer.finish(source.outcome, source.summary()), count + source.metadata.embodiment.steps.end_steps
     except BaseException:
         writer.discard()
         raise

@@ -25,7 +25,7 @@ from vla_recorder.formats.derived import (
 )
 from vla_recorder.formats.lerobot import layout
 from vla_recorder.formats.lerobot.dataset import LeRobotDataset, LeRobotEpisode
-from vla_recorder.formats.ours import Images, with_images
+from vla_recorder.formats.ours import Images, with_end_steps, with_images
 from vla_recorder.formats.source import Row, SourceEpisode, write_episode
 from vla_recorder.stream_values import assembled
 
@@ -100,6 +100,9 @@ class _Source:
             {role: _height_width(dataset.features[feature]) for role, feature in cameras.items()},
         )
         self._cameras = {role: feature for role, feature in cameras.items() if role in kept.cameras}
+        self._markers = self._ours("marker", np.zeros(episode.length, np.int64))
+        if dataset.extras:
+            kept = with_end_steps(kept, int(np.count_nonzero(self._markers)))
         self._embodiment = with_images(kept, images) if images else kept
         self._robot = robot
 
@@ -125,7 +128,6 @@ class _Source:
         length = self._episode.length
         frames = self._dataset.column(self._table, "frame_index")
         stamps = self._ours("stamp_ns", np.rint(frames * (_NS / self._dataset.rate_hz)).astype(np.int64))
-        markers = self._ours("marker", np.zeros(length, np.int64))
         drives = self._ours("policy_drives", np.zeros(length, np.int64))
         vectors = {
             name: assembled(self._embodiment, name, self._groups, self._actions, self._beside)
@@ -138,7 +140,7 @@ class _Source:
         }
         for index in range(length):
             values: dict[str, Any] = {role: next(images) for role, images in pictures.items()}
-            if markers[index]:
+            if self._markers[index]:
                 continue
             values |= {name: rows[index] for name, rows in vectors.items()}
             at = {name: int(stamps_ns[index]) for name, stamps_ns in sources.items()}
