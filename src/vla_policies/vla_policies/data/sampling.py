@@ -26,7 +26,7 @@ class _ByEpoch(Sampler[int]):
     def __iter__(self) -> Iterator[int]:
         rng = np.random.default_rng([self._seed, self._epoch])
         self._epoch += 1
-        return iter(self._order(rng).tolist())
+        return map(int, self._order(rng))
 
     def _order(self, rng: np.random.Generator) -> NDArray[np.intp]:
         raise NotImplementedError
