@@ -56,7 +56,8 @@ def print_report(report: Report, target: Path) -> None:
     """What a conversion wrote, what it left out, and what was wrong with the data."""
     console = Console(highlight=False, soft_wrap=True)
     made = f"{counted(report.episodes, 'episode')}, {counted(report.steps, 'step')}"
-    console.print(f"{made}: {escape(str(target))}")
+    where = report.written[0] if len(report.written) == 1 else target
+    console.print(f"{made}: {escape(str(where))}")
     for note in report.notes:
         console.print(f"  {escape(note)}", style="yellow")
 
@@ -82,7 +83,8 @@ def print_list(folder: Path, paths: Sequence[Path]) -> list[str]:
                 )
         except EpisodeError as error:
             broken.append(str(error))
-    _console().print(table)
+    if table.row_count:
+        _console().print(table)
     print(f"{counted(len(paths) - len(broken), 'episode')} in {folder}")
     return broken
 
@@ -115,7 +117,7 @@ def counted(count: int, what: str) -> str:
 
 def _in_short(lines: Sequence[str]) -> str:
     """A verdict in one line; all of it is in ``info``."""
-    more = f", and {counted(len(lines) - 1, 'other thing')}" if len(lines) > 1 else ""
+    more = f" (+{len(lines) - 1} more)" if len(lines) > 1 else ""
     return f"{escape(lines[0])}{more}" if lines else "good"
 
 
@@ -159,7 +161,7 @@ def _streams(episode: EpisodeReader) -> Table:
     heads = ("stream", "times", "rate Hz", "median age ms", "largest", "gaps", "missing")
     table = _table(*heads, numbers=range(2, len(heads)))
     for name, source in episode.info.metadata.embodiment.sources.items():
-        ages_ms = episode.stream_ages_ns(name) * 1e-6
+        ages_ms = episode.stream_ages_ns(name)[episode.markers == 0] * 1e-6
         arrived = episode.info.summary.streams.get(name)
         known = (arrived.stamp, f"{arrived.rate_hz:.1f}") if arrived else (source.stamp, "")
         counts = (str(arrived.gaps), str(arrived.missing_steps + arrived.marked_steps)) if arrived else ("", "")

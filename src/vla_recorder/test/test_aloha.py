@@ -63,7 +63,7 @@ def test_jpeg_export_is_what_the_readers_of_the_compressed_variant_decode(tmp_pa
                     decompressed(report.written[0], camera, index).astype(int) - episode.image(camera, index)
                 )
                 assert error.mean() < 3
-    assert report.notes == ["left out: what JPEG loses of images that were plain"]
+    assert report.notes == [f"left out: what JPEG loses of the images of '{role}'" for role in ("scene", "wrist")]
 
 
 @pytest.mark.parametrize("images", ["raw", "jpeg", "lossless"])

@@ -14,6 +14,7 @@ from vla_core.episodes import EpisodeReader
 from vla_recorder.formats.conversion import FormatError
 from vla_recorder.formats.lerobot import LeRobotDataset, export_lerobot, import_lerobot
 from vla_recorder.formats.lerobot.stats import ImageStats
+from vla_recorder.formats.validate import deviations
 
 LOADER_COLUMNS = ["timestamp", "frame_index", "episode_index", "index", "task_index"]
 
@@ -245,3 +246,23 @@ def test_nothing_is_overwritten_and_nothing_half_done_stays(
         export_lerobot([*episodes, broken], tmp_path / "other")
     assert not (tmp_path / "other").exists()
     assert not (tmp_path / "other.partial").exists()
+
+
+def test_an_episode_with_everything_comes_back_as_far_as_lerobot_can_hold_it(
+    tmp_path: Path, small, embodied, same
+) -> None:
+    """Depth images, a stream at its own rate and chunks are named as left out; all else is there, also who drove."""
+    source = small(tmp_path / "episodes", embodied("lossless"), policy_id="act")
+    report = export_lerobot([source], tmp_path / "dataset", "lossless")
+    assert report.notes == [
+        "left out: depth images of 'far'",
+        "left out: 'force' at its own rate",
+        "left out: the policy's chunks of rollouts",
+    ]
+    (back,) = import_lerobot(tmp_path / "dataset", tmp_path / "back").written
+    same(source, back, beside=False)
+    with EpisodeReader(back) as episode:
+        assert episode.policy_drives.any()
+        assert not episode.info.metadata.embodiment.depth_cameras
+        assert not episode.info.metadata.embodiment.streams["force"].native
+    assert not deviations(back)

@@ -40,6 +40,7 @@ def test_the_page_holds_what_the_episode_holds(tmp_path: Path, small, embodied, 
         assert [content["prompts"][k] for k in content["promptIndex"]] == episode.prompts
         assert content["endSteps"] == 2
         assert content["marked"] == {"wrist": [3, 7]}
+        assert content["drives"] == [[2, 2], [7, 7]]
         titles = {section["title"]: section["plots"] for section in content["sections"]}
         assert set(titles) >= {"Measured and commanded", "Velocity", "Stream force", "Policy"}
         first = titles["Measured and commanded"][0]
@@ -52,6 +53,11 @@ def test_the_page_holds_what_the_episode_holds(tmp_path: Path, small, embodied, 
         assert len(films) == len(episode)
         shown = cv2.imdecode(np.frombuffer(base64.b64decode(films[5]), np.uint8), 1)[:, :, ::-1]
         assert np.abs(shown.astype(int) - episode.image("wrist", 5)).mean() < 6
+        far = scripts_of(text, 'class="film" data-role="far"')[0]
+        colors = cv2.imdecode(np.frombuffer(base64.b64decode(far[5]), np.uint8), 1)[:, :, ::-1].astype(int)
+        assert colors[2, :, 0].mean() > colors[2, :, 2].mean()  # near: red
+        assert colors[-4, :, 2].mean() > colors[-4, :, 0].mean()  # far: blue
+        assert re.search(r"<figcaption>far, \d+ to \d+ mm</figcaption>", text)
 
 
 def test_the_page_asks_nobody_for_anything(tmp_path: Path, small) -> None:
@@ -98,7 +104,7 @@ def test_images_keep_a_budget_and_tell_progress(tmp_path: Path, small) -> None:
         counted = Counted()
         scene = films_of(episode, counted)[0]
         assert (scene.every, len(scene.images)) == (1, 12)
-        assert counted.done == counted.total == 24
+        assert counted.done == counted.total == 36  # two cameras and a depth camera
         tight = films_of(episode, counted, budget=sum(len(image) for image in scene.images) // 4)
         assert tight[0].every > 1
         assert len(tight[0].images) == len(range(0, 12, tight[0].every))

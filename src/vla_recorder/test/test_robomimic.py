@@ -17,7 +17,7 @@ from vla_recorder.formats.robomimic import export_robomimic, import_robomimic
 @pytest.fixture
 def episodes(tmp_path: Path, small) -> list[Path]:
     return [
-        small(tmp_path / "episodes", steps=10),
+        small(tmp_path / "episodes", steps=10, policy_id="act"),
         small(tmp_path / "episodes", steps=6, outcome="failure", prompts=("put it down",)),
         small(tmp_path / "episodes", steps=8),
     ]

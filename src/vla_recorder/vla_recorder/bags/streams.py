@@ -112,7 +112,9 @@ def without_stamps(bag: BagReader, embodiment: Embodiment) -> tuple[str, ...]:
     """
     bag.require(*dict.fromkeys(_absolute(source.topic) for source in embodiment.sources.values()))
     return tuple(
-        name for name, source in embodiment.sources.items() if source.stamp == "header" and _lacks_stamps(bag, name, source)
+        name
+        for name, source in embodiment.sources.items()
+        if source.stamp == "header" and _lacks_stamps(bag, name, source)
     )
 
 

@@ -21,7 +21,7 @@ from vla_core.episodes import EpisodeMetadata, EpisodeReader, schema
 from vla_core.observation import Sample, Step
 from vla_recorder.formats.conversion import FormatError, Progress, Report
 from vla_recorder.formats.derived import Found, derived_embodiment, element_names, require_shape, without_values
-from vla_recorder.formats.ours import Images, source_of, with_images
+from vla_recorder.formats.ours import Images, note_losses, source_of, with_images
 from vla_recorder.formats.source import Row, SourceEpisode, write_episode
 from vla_recorder.stream_values import assembled
 
@@ -57,8 +57,7 @@ def export_aloha(
             if "qvel" not in known.proprioception:
                 report.note("not in the episodes: qvel, which ACT's own loader reads")
             kept = with_images(known, "jpeg" if jpeg else "raw", quality)
-            if jpeg and any(camera.images != "jpeg" for camera in known.cameras.values()):
-                report.note("left out: what JPEG loses of images that were plain")
+            note_losses(known, kept, report)
             written, steps = write_episode(target, source_of(episode, embodiment=kept), progress)
         report.written.append(written)
         report.steps += steps

@@ -12,7 +12,7 @@ from vla_recorder.formats.aloha import export_aloha
 from vla_recorder.formats.conversion import FormatError, Progress, Report
 from vla_recorder.formats.lerobot import export_lerobot
 from vla_recorder.formats.lerobot.pictures import Pictures
-from vla_recorder.formats.ours import Images, source_of, with_images
+from vla_recorder.formats.ours import Images, note_losses, source_of, with_images
 from vla_recorder.formats.robomimic import export_robomimic
 from vla_recorder.formats.source import write_episode
 
@@ -67,6 +67,7 @@ def _kept_otherwise(
     for path in paths:
         with EpisodeReader(path) as episode:
             embodiment = with_images(episode.info.metadata.embodiment, images, quality)
+            note_losses(episode.info.metadata.embodiment, embodiment, report)
             written, steps = write_episode(target, source_of(episode, embodiment=embodiment), progress)
         report.written.append(written)
         report.steps += steps

@@ -14,6 +14,7 @@ from vla_core.embodiment.schema import Camera
 from vla_core.episodes import EpisodeMetadata, EpisodeReader
 from vla_core.episodes.beside import Beside, NativeSamples
 from vla_core.observation import Sample, Step
+from vla_recorder.formats.conversion import Report
 from vla_recorder.formats.source import Row, SourceEpisode
 from vla_recorder.stream_values import stream_values
 
@@ -89,6 +90,13 @@ def with_images(embodiment: Embodiment, images: Images, quality: int | None = No
     if images != "jpeg":
         depth = {role: dataclasses.replace(camera, images=images) for role, camera in depth.items()}
     return dataclasses.replace(embodiment, cameras=cameras, depth_cameras=depth)
+
+
+def note_losses(before: Embodiment, after: Embodiment, report: Report) -> None:
+    """Says where images that were kept without loss become JPEG files."""
+    for role, camera in before.cameras.items():
+        if camera.images != "jpeg" and after.cameras[role].images == "jpeg":
+            report.note(f"left out: what JPEG loses of the images of '{role}'")
 
 
 def _metadata(known: EpisodeMetadata, embodiment: Embodiment, prompt: str) -> EpisodeMetadata:

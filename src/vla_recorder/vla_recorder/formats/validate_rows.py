@@ -21,7 +21,7 @@ def row_deviations(episode: EpisodeReader) -> Iterator[str]:
     for name, source in embodiment.sources.items():
         yield from _ages(episode, name, source.align)
     for name, values in _vectors(episode):
-        yield from _at_first(f"{name}: infinite value", np.isinf(values).any(axis=1))
+        yield from _at_first(f"{name}: infinite value", np.asarray(np.isinf(values).any(axis=1)))
     for name in (*embodiment.streams,):
         if embodiment.streams[name].native:
             yield from _native(episode, name)

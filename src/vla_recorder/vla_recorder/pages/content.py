@@ -18,6 +18,7 @@ Plain = dict[str, Any]
 
 _DIGITS = 5
 _GAP_PERIODS = 1.5
+_MOST_SERIES = 3  # more have a plot as wide as the page, for their names
 _GROUP_TITLES = {"qvel": "Velocity", "effort": "Effort"}
 
 
@@ -32,6 +33,7 @@ def content_of(episode: EpisodeReader) -> Plain:
         "promptIndex": [texts.index(prompt) for prompt in prompts],
         "endSteps": int(np.count_nonzero(episode.markers)),
         "gaps": _gaps(episode),
+        "drives": _runs(episode.policy_drives),
         "marked": {name: rows for name, rows in _marked(episode)},
         "sections": [section for section in _sections(episode) if section["plots"]],
     }
@@ -47,10 +49,10 @@ def verdict_on(episode: EpisodeReader) -> Verdict:
 
 def stream_rows(episode: EpisodeReader) -> list[Plain]:
     """How each stream arrived, a row each."""
-    info = episode.info
+    info, real = episode.info, episode.markers == 0
     rows = []
     for name, source in info.metadata.embodiment.sources.items():
-        ages_ms = episode.stream_ages_ns(name) * 1e-6
+        ages_ms = episode.stream_ages_ns(name)[real] * 1e-6
         arrived = info.summary.streams.get(name)
         rows.append(
             {
@@ -113,8 +115,7 @@ def _by_unit(values: NDArray[np.float64], names: tuple[str, ...], units: tuple[s
     """A plot for all elements of one unit."""
     for unit in dict.fromkeys(units):
         series = [_series(name, values[:, k]) for k, name in enumerate(names) if units[k] == unit]
-        title = "" if len(series) > 1 else series[0]["name"]
-        yield {"title": title, "unit": unit, "series": series}
+        yield {"title": "", "unit": unit, "series": series, "wide": len(series) > _MOST_SERIES}
 
 
 def _ages(episode: EpisodeReader, embodiment: Embodiment) -> Plain:
@@ -138,6 +139,12 @@ def _gaps(episode: EpisodeReader) -> list[list[float]]:
     between = np.diff(episode.stamps_ns)
     period = episode.info.metadata.embodiment.step_ns
     return [[int(k) + 1, round(float(between[k]) * 1e-9, 4)] for k in np.flatnonzero(between > _GAP_PERIODS * period)]
+
+
+def _runs(flags: NDArray[np.bool_]) -> list[list[int]]:
+    """First and last step of each run of true flags."""
+    edges = np.flatnonzero(np.diff(np.concatenate(([0], flags.astype(np.int8), [0]))))
+    return [[int(first), int(after) - 1] for first, after in edges.reshape(-1, 2)]
 
 
 def _marked(episode: EpisodeReader) -> Iterator[tuple[str, list[int]]]:

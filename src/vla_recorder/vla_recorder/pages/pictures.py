@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import base64
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from vla_core.encoded import encode_jpeg
+from vla_core.encoded import EncodedImage, encode_jpeg
 from vla_core.episodes import EpisodeReader
 from vla_recorder.formats.conversion import Progress
 
@@ -27,6 +28,7 @@ class Film:
 
     Attributes:
         role: of the camera.
+        caption: what stands on them.
         width: as recorded [px].
         height: as recorded [px].
         every: only one in so many steps has an image here.
@@ -34,26 +36,52 @@ class Film:
     """
 
     role: str
+    caption: str
     width: int
     height: int
     every: int
     images: list[str]
 
 
+@dataclass(frozen=True)
+class _View:
+    """A camera or depth camera of an episode as something to look at: step to image (H, W, 3), and to its file if it is one."""
+
+    role: str
+    caption: str
+    width: int
+    height: int
+    image: Callable[[int], NDArray[np.uint8]]
+    encoded: Callable[[int], EncodedImage | None]
+
+    def jpeg(self, index: int, widest: int, quality: int) -> bytes:
+        """The image of a step; the file that was recorded, if it is one and no wider."""
+        encoded = self.encoded(index)
+        if encoded is not None and encoded.width <= widest:
+            return bytes(encoded.data)
+        return encode_jpeg(_shrunk(self.image(index), widest), quality)
+
+    def estimate(self, length: int, widest: int, quality: int) -> float:
+        """Bytes of the images of so many steps, judged by a few."""
+        probes = _probes(length)
+        return sum(len(self.jpeg(index, widest, quality)) for index in probes) / len(probes) * length
+
+
 def films_of(episode: EpisodeReader, progress: Progress, budget: int = BUDGET) -> list[Film]:
     """The images of all cameras, as large as the budget allows; if need be not of every step."""
-    cameras = episode.info.metadata.embodiment.cameras
-    if not cameras:
+    views = list(_views(episode))
+    if not views:
         return []
-    widest, quality, every = _chosen_size(episode, budget)
-    progress.begin("images", len(range(0, len(episode), every)) * len(cameras))
+    widest, quality, every = _chosen_size(views, len(episode), budget)
+    shown = range(0, len(episode), every)
+    progress.begin("images", len(shown) * len(views))
     films = []
-    for role, camera in cameras.items():
+    for view in views:
         images = []
-        for index in range(0, len(episode), every):
-            images.append(base64.b64encode(_jpeg(episode, role, index, widest, quality)).decode("ascii"))
+        for index in shown:
+            images.append(base64.b64encode(view.jpeg(index, widest, quality)).decode("ascii"))
             progress.advance()
-        films.append(Film(role, camera.width, camera.height, every, images))
+        films.append(Film(view.role, view.caption, view.width, view.height, every, images))
     return films
 
 
@@ -62,32 +90,48 @@ def thumbnail(image: NDArray[np.uint8], widest: int = 200) -> str:
     return "data:image/jpeg;base64," + base64.b64encode(encode_jpeg(_shrunk(image, widest), 80)).decode("ascii")
 
 
-def _chosen_size(episode: EpisodeReader, budget: int) -> tuple[int, int, int]:
+def _views(episode: EpisodeReader) -> Iterator[_View]:
+    embodiment = episode.info.metadata.embodiment
+    for role, camera in embodiment.cameras.items():
+        image, encoded = partial(episode.image, role), partial(episode.encoded_image, role)
+        yield _View(role, role, camera.width, camera.height, image, encoded)
+    for role, depth in embodiment.depth_cameras.items():
+        low, high = _range_of(episode, role)
+        caption = f"{role}, {low:g} to {high:g} {depth.unit}"
+        colored = partial(_colored, episode, role, low, high)
+        yield _View(role, caption, depth.width, depth.height, colored, lambda index: None)
+
+
+def _range_of(episode: EpisodeReader, role: str) -> tuple[float, float]:
+    """The distances between which nearly all of an episode's are; 0 is none."""
+    some = np.stack([episode.depth(role, index) for index in _probes(len(episode))])
+    known = some[np.isfinite(some) & (some > 0)]
+    if not known.size:
+        return 0.0, 1.0
+    low, high = (float(f"{value:.3g}") for value in np.percentile(known, (1, 99)))
+    return low, max(high, low + 1e-3)
+
+
+def _colored(episode: EpisodeReader, role: str, low: float, high: float, index: int) -> NDArray[np.uint8]:
+    """A depth image in colours from red, near, to blue, far; black where no distance is known."""
+    depth = episode.depth(role, index).astype(np.float64)
+    known = np.isfinite(depth) & (depth > 0)
+    nearness = np.where(known, (high - np.where(known, depth, high)) / (high - low), 0.0)
+    colors = cv2.applyColorMap((np.clip(nearness, 0, 1) * 255).astype(np.uint8), cv2.COLORMAP_TURBO)[:, :, ::-1]
+    return np.asarray(np.where(known[:, :, None], colors, 0), dtype=np.uint8)
+
+
+def _chosen_size(views: Sequence[_View], length: int, budget: int) -> tuple[int, int, int]:
     """The widest image, the quality, and the distance of the steps that are shown."""
-    cameras = episode.info.metadata.embodiment.cameras
     for widest, quality in _SIZES:
-        size = sum(_estimate(episode, role, widest, quality) for role in cameras)
+        size = sum(view.estimate(length, widest, quality) for view in views)
         if size <= budget:
             return widest, quality, 1
     return widest, quality, math.ceil(size / budget)
 
 
-def _estimate(episode: EpisodeReader, role: str, widest: int, quality: int) -> float:
-    """Bytes of all images of a camera, judged by a few."""
-    probes = list(_probes(len(episode)))
-    return sum(len(_jpeg(episode, role, index, widest, quality)) for index in probes) / len(probes) * len(episode)
-
-
-def _probes(length: int) -> Iterator[int]:
-    yield from np.unique(np.linspace(0, length - 1, _PROBES).round().astype(int)).tolist()
-
-
-def _jpeg(episode: EpisodeReader, role: str, index: int, widest: int, quality: int) -> bytes:
-    """The image of a step; the file that was recorded, if it is one and no wider."""
-    encoded = episode.encoded_image(role, index)
-    if encoded is not None and encoded.format == "jpeg" and encoded.width <= widest:
-        return bytes(encoded.data)
-    return encode_jpeg(_shrunk(episode.image(role, index), widest), quality)
+def _probes(length: int) -> list[int]:
+    return [int(index) for index in np.unique(np.linspace(0, length - 1, _PROBES).round())]
 
 
 def _shrunk(image: NDArray[np.uint8], widest: int) -> NDArray[np.uint8]:

@@ -63,6 +63,7 @@ def import_lerobot(
         embodiment = embodiment or _derived(dataset, images or "raw", report)
     for episode in dataset.episodes:
         source = _Source(dataset, episode, embodiment, images, robot)
+        _note_encoding(dataset, source.embodiment, report)
         path, steps = write_episode(target, source.episode(), progress)
         report.written.append(path)
         report.steps += steps
@@ -71,7 +72,11 @@ def import_lerobot(
 
 
 class _Source:
-    """One episode of a data set, on its way."""
+    """One episode of a data set, on its way.
+
+    Attributes:
+        embodiment: with which it is written.
+    """
 
     def __init__(
         self,
@@ -102,8 +107,8 @@ class _Source:
         self._cameras = {role: feature for role, feature in cameras.items() if role in kept.cameras}
         self._markers = self._ours("marker", np.zeros(episode.length, np.int64))
         if dataset.extras:
-            kept = with_end_steps(kept, int(np.count_nonzero(self._markers)))
-        self._embodiment = with_images(kept, images) if images else kept
+            kept = with_end_steps(_as_kept_there(kept), int(np.count_nonzero(self._markers)))
+        self.embodiment = with_images(kept, images) if images else kept
         self._robot = robot
 
     def episode(self) -> SourceEpisode:
@@ -111,11 +116,11 @@ class _Source:
         name = f"{self._dataset.folder.name}, episode {self._episode.index}"
         known = self._known
         if known is None:
-            metadata = EpisodeMetadata(prompts[0], self._robot, self._embodiment)
+            metadata = EpisodeMetadata(prompts[0], self._robot, self.embodiment)
             return SourceEpisode(name, metadata, self._episode.length, lambda: self._rows(prompts))
         return SourceEpisode(
             name=name,
-            metadata=dataclasses.replace(known.metadata, embodiment=self._embodiment),
+            metadata=dataclasses.replace(known.metadata, embodiment=self.embodiment),
             length=self._episode.length,
             rows=lambda: self._rows(prompts),
             outcome=known.outcome,
@@ -130,8 +135,8 @@ class _Source:
         stamps = self._ours("stamp_ns", np.rint(frames * (_NS / self._dataset.rate_hz)).astype(np.int64))
         drives = self._ours("policy_drives", np.zeros(length, np.int64))
         vectors = {
-            name: assembled(self._embodiment, name, self._groups, self._actions, self._beside)
-            for name in self._embodiment.streams
+            name: assembled(self.embodiment, name, self._groups, self._actions, self._beside)
+            for name in self.embodiment.streams
         }
         sources = {name: self._ours(f"{name}.stamp_ns", stamps) for name in (*self._cameras, *vectors)}
         valid = {name: self._ours(f"{name}.valid", np.ones(length, np.int64)) for name in sources}
@@ -155,13 +160,29 @@ class _Source:
     def _beside(self, name: str) -> NDArray[np.float64]:
         values = self._ours(f"{name}.value", None)
         if values is None:
-            raise without_values(self._dataset.folder, self._embodiment, name)
+            raise without_values(self._dataset.folder, self.embodiment, name)
         return _as_rows(values)
 
     def _ours(self, name: str, otherwise: Any) -> Any:
         """A column of ours, if this data set has it."""
         column = layout.OURS + name
         return self._dataset.column(self._table, column) if column in self._table.column_names else otherwise
+
+
+def _as_kept_there(embodiment: Embodiment) -> Embodiment:
+    """The embodiment of an exported episode, without what such a data set does not hold."""
+    streams = {name: dataclasses.replace(stream, native=False) for name, stream in embodiment.streams.items()}
+    return dataclasses.replace(embodiment, depth_cameras={}, streams=streams)
+
+
+def _note_encoding(dataset: LeRobotDataset, embodiment: Embodiment, report: Report) -> None:
+    """Says where pixels out of videos become JPEG files, which they may have been before the export."""
+    for role, feature in _cameras(dataset).items():
+        camera = embodiment.cameras.get(role)
+        if camera is not None and camera.images == "jpeg" and dataset.features[feature]["dtype"] == "video":
+            report.note(
+                f"images of '{role}' become JPEG files once more, which costs a little (not with --images lossless)"
+            )
 
 
 def _derived(dataset: LeRobotDataset, images: Images, report: Report) -> Embodiment:

@@ -60,7 +60,7 @@
     });
   };
 
-  // time line: prompts, end steps, gaps, marked steps
+  // time line: prompts, end steps, gaps, marked steps, where a policy drove
   const timeline = find(".timeline"), lane = find(".lane"), knob = find(".knob");
   const prompts = content.promptIndex;
   for (let from = 0; from <= last; ) {
@@ -91,6 +91,12 @@
     for (const index of rows) (markedAt[index] = markedAt[index] || []).push(name);
   }
   for (const [index, names] of Object.entries(markedAt)) tick(Number(index), "marked", `too old at step ${index}: ${names.join(", ")}`);
+  for (const [from, to] of content.drives) {
+    const made = element("div", { className: "drives", title: `a policy drives from step ${from} to ${to}` });
+    made.style.left = percent(time[from]);
+    made.style.width = percent((to < last ? time[to + 1] : span) - time[from]);
+    timeline.append(made);
+  }
   draggable(timeline);
   const prompt = find(".prompt"), where = find(".where");
   followers.push((index) => {
@@ -98,6 +104,7 @@
     timeline.setAttribute("aria-valuenow", index);
     prompt.textContent = content.prompts[prompts[index]] || "\u00a0";
     const remarks = index >= firstEnd ? ["end step"] : [];
+    if (content.drives.some(([from, to]) => from <= index && index <= to)) remarks.push("a policy drives");
     if (markedAt[index]) remarks.push(`too old: ${markedAt[index].join(", ")}`);
     if (remarks.length) prompt.append(element("span", { className: "ended" }, ` (${remarks.join("; ")})`));
     where.replaceChildren(
