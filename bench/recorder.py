@@ -23,9 +23,9 @@ def recorder(
 ) -> None:
     """What recording costs, and what it loses: 3 cameras 640x480 at 30 Hz and joints at 500 Hz into episodes.
 
-    Cost: processor time of recorder_node, with raw images and with JPEG of quality 95, by that of the cheapest process that
-    subscribes to the same topics and throws everything away; in turns, medians. Losses: counted in the files, by numbers that
-    the source puts into images and joints.
+    Cost: processor time of recorder_node, with raw images and with JPEG of quality 95, by that of a process that subscribes to
+    the same topics with rclpy's cheapest executor and throws everything away; in turns, medians; and by that of a loop without
+    an executor. Losses: counted in the files, by numbers that the source puts into images and joints.
     """
     from bench.support.figures import machine, publish
     from vla.environment import child_environment, reserved_domain_id
@@ -39,8 +39,8 @@ def recorder(
         figures = machine()
         with trials(Path(place), environment) as running:
             if pairs:
-                figures["cheapest_discard"], figures["tried"] = running.cheapest_way(window / 2)
-                figures |= running.costs(figures["cheapest_discard"], pairs, window)
+                figures["cheapest_executor"], figures["executors"] = running.cheapest_executor(window / 2)
+                figures |= running.costs(figures["cheapest_executor"], pairs, window)
             for images in IMAGES:
                 found = running.losses(images, seconds, episode)
                 figures |= {f"{images}_{name}": value for name, value in found.items()}

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench.support.discard import WAYS
+from bench.support.discard import EXECUTORS, LOOP
 from bench.support.figures import median_ratio
 from bench.support.operator import Operator
 from bench.support.processes import Child
@@ -56,29 +56,29 @@ class Trials:
             self.operator.stop().unlink()
             return cost
 
-    def cheapest_way(self, window_s: float) -> tuple[str, dict[str, float]]:
-        """Which way of throwing everything away is the cheapest: the smallest of two medians; and what was found of each."""
-        tried = {way: [self.cost_of_discarding(way, window_s)] for way in WAYS}
+    def cheapest_executor(self, window_s: float) -> tuple[str, dict[str, float]]:
+        """Which executor throws everything away at the least cost, each tried twice; and what was found of each."""
+        tried = {way: [self.cost_of_discarding(way, window_s)] for way in EXECUTORS}
         for way, found in tried.items():
             found.append(self.cost_of_discarding(way, window_s))
         costs = {way: round(min(found), 4) for way, found in tried.items()}
         return min(costs, key=lambda way: costs[way]), costs
 
-    def costs(self, way: str, pairs: int, window_s: float) -> dict[str, Any]:
-        """Costs in turns, and the medians of their ratios."""
-        recording: dict[str, list[float]] = {images: [] for images in IMAGES}
-        discarding: dict[str, list[float]] = {images: [] for images in IMAGES}
-        for _ in range(pairs):
-            for images in IMAGES:
-                discarding[images].append(self.cost_of_discarding(way, window_s))
-                recording[images].append(self.cost_of_recording(images, window_s))
+    def costs(self, executor: str, rounds: int, window_s: float) -> dict[str, Any]:
+        """Costs in turns, and the medians of their ratios: to the executor, and to the loop."""
+        each: dict[str, list[float]] = {name: [] for name in ("executor", "raw", "loop", "jpeg")}
+        for _ in range(rounds):
+            each["executor"].append(self.cost_of_discarding(executor, window_s))
+            each["raw"].append(self.cost_of_recording("raw", window_s))
+            each["loop"].append(self.cost_of_discarding(LOOP, window_s))
+            each["jpeg"].append(self.cost_of_recording("jpeg", window_s))
         return {
-            "cpu_ratio_raw": median_ratio(recording["raw"], discarding["raw"]),
-            "cpu_ratio_jpeg95": median_ratio(recording["jpeg"], discarding["jpeg"]),
-            "cpu_raw": statistics.median(recording["raw"]),
-            "cpu_jpeg95": statistics.median(recording["jpeg"]),
-            "cpu_discard": statistics.median(discarding["raw"] + discarding["jpeg"]),
-            "cpu_each": {"recording": recording, "discarding": discarding},
+            "cpu_ratio_raw": median_ratio(each["raw"], each["executor"]),
+            "cpu_ratio_jpeg95": median_ratio(each["jpeg"], each["executor"]),
+            "cpu_ratio_raw_to_loop": median_ratio(each["raw"], each["loop"]),
+            "cpu_ratio_jpeg95_to_loop": median_ratio(each["jpeg"], each["loop"]),
+            **{f"cpu_{name}": statistics.median(found) for name, found in each.items()},
+            "cpu_each": {name: [round(cost, 4) for cost in found] for name, found in each.items()},
         }
 
     def losses(self, images: str, seconds: float, episode_s: float) -> dict[str, Any]:

@@ -77,18 +77,18 @@ def publish(robot: Robot, start_ns: int) -> None:
     ]
     ticks_per_image = robot.joint_rate_hz / robot.rate_hz
     print(READY, flush=True)
-    begin = time.monotonic()
+    begin, begin_ns = time.monotonic(), time.time_ns()
     tick = 0
     while True:
         wait_s = begin + tick / robot.joint_rate_hz - time.monotonic()
         if wait_s > 0:
             time.sleep(wait_s)
-        stamp_ns = time.time_ns()
+        stamp_ns = begin_ns + round(tick * 1e9 / robot.joint_rate_hz)  # as sensors do, however late this process is
         joint_topic.publish(joints.message(tick, stamp_ns, (stamp_ns - start_ns) * 1e-9))
         for images, topic, phase in cameras:
             number = int((tick - phase) / ticks_per_image)
             if tick >= phase and number != int((tick - phase - 1) / ticks_per_image):
-                topic.publish(images.message(number, time.time_ns()))
+                topic.publish(images.message(number, stamp_ns))
         tick += 1
 
 
