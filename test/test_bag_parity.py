@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 import rclpy
 from ament_index_python.packages import get_package_share_directory
+from episodes_made import assert_same_rollout
 from rclpy.serialization import serialize_message
 from rosbags.rosbag2 import StoragePlugin, Writer
 from rosbags.typesys import Stores, get_types_from_msg, get_typestore
-from episodes_made import assert_same_rollout
 from support import Nodes
 
 from vla.graph import Bringup, bringup_graph

@@ -57,6 +57,17 @@ def _of_type(name: str, dtype: str) -> Callable[[h5py.File], None]:
     return change
 
 
+FAR = {
+    "topic": "/depth",
+    "width": 32,
+    "height": 24,
+    "rate_hz": 10,
+    "encoding": "16UC1",
+    "unit": "mm",
+    "images": "lossless",
+    "align": {"method": "nearest", "tolerance_ms": 1},
+}
+
 CHANGES = {
     "attribute /sim: missing": _without("sim", "/"),
     "attribute /sim: expected true, found false": _attribute("sim", False, "/"),
@@ -83,6 +94,13 @@ CHANGES = {
     "/vla/streams/state/age_ns: not the time of the step minus the source's stamp at step 2": _put(
         "vla/streams/state/age_ns", 2, 5
     ),
+    "/vla/policy_drives: expected 0 or 1, found 3 at step 5": _put("vla/policy_drives", 5, 3),
+    "/vla/policy_drives: missing": _delete("vla/policy_drives"),
+    "/vla/streams/wrist/valid: expected 0 or 1, found 2 at step 0": _put("vla/streams/wrist/valid", 0, 2),
+    "/vla/prompt_index: expected an index below 2, found 9 at step 2": _put("vla/prompt_index", 2, 9),
+    "attribute /vla 'prompts': expected a JSON list of texts, the prompt first": _attribute("prompts", '["other"]'),
+    "/observations/depth/far: missing": _delete("observations/depth/far"),
+    "/vla/native/force/value: missing": _delete("vla/native/force/value"),
     "/observations/qpos: infinite value at step 1": _put("observations/qpos", 1, np.inf),
 }
 
@@ -120,6 +138,24 @@ def test_images_that_cannot_be_decoded_are_named(tmp_path: Path, small, embodied
     found = deviations(path)
     assert len(found) == 1
     assert found[0].startswith("/observations/images/scene: step 2: ")
+
+
+def test_lengths_that_are_not_those_of_the_files_are_named(tmp_path: Path, small, embodied) -> None:
+    path = small(tmp_path, embodied("jpeg"))
+    with h5py.File(path, "a") as file:
+        file["compress_len"][1, 4] -= 2
+    (line,) = deviations(path)
+    assert line.startswith("/compress_len: expected the length of the file, ")
+    assert "for 'wrist', found" in line
+    assert line.endswith("at step 4")
+
+
+def test_depth_images_that_cannot_be_read_are_named(tmp_path: Path, small, embodied) -> None:
+    path = small(tmp_path, embodied("raw", depth_cameras={"far": FAR}))
+    with h5py.File(path, "a") as file:
+        file["observations/depth/far"].id.write_direct_chunk((3, 0, 0), b"no deflate")
+    (line,) = deviations(path)
+    assert line.startswith("/observations/depth/far: step 3: ")
 
 
 def test_what_is_no_episode_at_all(tmp_path: Path, small) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +21,14 @@ from vla_core.episodes.schema import Attribute, RootAttribute
 from vla_core.errors import ConfigError, EpisodeError, ImageError, choice
 from vla_recorder.formats.conversion import Progress, Silent
 from vla_recorder.formats.validate_rows import row_deviations
+from vla_recorder.formats.validate_values import value_deviations
 
 _UNKNOWN = "unknown"  # of an episode that was recovered
 _MOST = 5  # rows of one kind that are named
 
 _TEXTS = (
     Attribute.PROMPT,
+    Attribute.PROMPTS,
     Attribute.TASK,
     Attribute.OUTCOME,
     Attribute.ROBOT,
@@ -34,7 +37,7 @@ _TEXTS = (
     Attribute.RECORDER,
     Attribute.STREAMS,
 )
-_NUMBERS = (Attribute.STEPS, Attribute.STEP_RATE_HZ, Attribute.DROPPED_STEPS)
+_NUMBERS = (Attribute.STEPS, Attribute.STEP_RATE_HZ, Attribute.DROPPED_STEPS, Attribute.DROPPED_BESIDE)
 
 
 def deviations(path: Path, progress: Progress | None = None) -> list[str]:
@@ -49,8 +52,9 @@ def deviations(path: Path, progress: Progress | None = None) -> list[str]:
             if embodiment is None or Attribute.STEPS not in file[schema.VLA].attrs:
                 return found or [f"{path.name}: cannot be read"]
             steps = int(file[schema.VLA].attrs[Attribute.STEPS])
-            of_datasets = [*_of_datasets(file, embodiment, steps), *_unknown(file, embodiment)]
-            found += of_datasets
+            found += [*_of_datasets(file, embodiment, steps), *_unknown(file, embodiment)]
+            if not found:
+                found = [*value_deviations(file, embodiment)]
     except OSError as error:
         kind = (
             "nothing"
@@ -96,6 +100,9 @@ def _of_attributes(file: h5py.File) -> Iterator[str]:
         yield _expected(Attribute.ROBOT, choice(ROBOTS), known[Attribute.ROBOT])
     yield from _parsed(known, Attribute.CREATED, "a time as ISO 8601", datetime.fromisoformat)
     yield from _parsed(known, Attribute.STREAMS, "JSON", json.loads)
+    yield from _parsed(
+        known, Attribute.PROMPTS, "a JSON list of texts, the prompt first", partial(_check_prompts, known)
+    )
     yield from _parsed(known, Attribute.EMBODIMENT, "an embodiment", _parse_embodiment)
 
 
@@ -154,19 +161,28 @@ def _as_read(path: Path, progress: Progress) -> Iterator[str]:
             yield from row_deviations(episode)
             progress.begin(path.name, len(episode))
             broken: dict[str, list[str]] = {}
+            reads = _image_reads(episode)
             for index in range(len(episode)):
-                for role in episode.info.metadata.embodiment.cameras:
+                for place, read in reads.items():
                     try:
-                        episode.image(role, index)
+                        read(index)
                     except (EpisodeError, ImageError) as error:
-                        broken.setdefault(role, []).append(f"step {index}: {error}")
+                        broken.setdefault(place, []).append(f"step {index}: {error}")
                 progress.advance()
-            for role, lines in broken.items():
-                yield from (f"/{schema.image(role)}: {line}" for line in lines[:_MOST])
+            for place, lines in broken.items():
+                yield from (f"/{place}: {line}" for line in lines[:_MOST])
                 if len(lines) > _MOST:
-                    yield f"/{schema.image(role)}: {len(lines) - _MOST} more images that cannot be read"
+                    yield f"/{place}: {len(lines) - _MOST} more images that cannot be read"
     except EpisodeError as error:
-        yield from str(error).splitlines()
+        yield from (line.removeprefix(f"{path}: ") for line in str(error).splitlines())
+
+
+def _image_reads(episode: EpisodeReader) -> Mapping[str, Callable[[int], Any]]:
+    """Dataset of images to what reads that of a step."""
+    embodiment = episode.info.metadata.embodiment
+    cameras = {schema.image(role): partial(episode.image, role) for role in embodiment.cameras}
+    depths = {schema.depth(role): partial(episode.depth, role) for role in embodiment.depth_cameras}
+    return {**cameras, **depths}
 
 
 def _embodiment(file: h5py.File) -> Embodiment | None:
@@ -179,6 +195,12 @@ def _embodiment(file: h5py.File) -> Embodiment | None:
 
 def _parse_embodiment(text: str) -> Embodiment:
     return embodiment_from_mapping(json.loads(text), "embodiment")
+
+
+def _check_prompts(known: Mapping[str, Any], text: str) -> None:
+    prompts = json.loads(text)
+    if not isinstance(prompts, list) or not prompts or prompts[0] != known.get(Attribute.PROMPT):
+        raise ValueError(f"found {text}")
 
 
 def _expected(name: str, expected: str, found: Any) -> str:

@@ -7,6 +7,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from vla_core.episodes import EpisodeReader
 from vla_recorder.formats.conversion import Progress
 from vla_recorder.stream_values import stream_values
@@ -28,14 +30,14 @@ def show_in_rerun(path: Path, progress: Progress, save: Path | None = None) -> N
         EpisodeError: the episode cannot be read.
     """
     rr: Any = import_module("rerun")
-    rr.init(f"vla {path.name}", spawn=save is None)
+    rr.init(f"vla_{path.stem}", spawn=save is None)
     if save is not None:
         rr.save(str(save))
     with EpisodeReader(path) as episode:
         embodiment, stamps, prompts = episode.info.metadata.embodiment, episode.stamps_ns, episode.prompts
         vectors = {f"stream/{name}": stream_values(episode, name) for name in embodiment.streams}
         vectors |= {group: episode.proprioception(group) for group in embodiment.proprioception}
-        vectors["action"] = episode.actions
+        vectors |= {"action": episode.actions, "policy_drives": episode.policy_drives[:, None].astype(np.float64)}
         ages = {f"age_ms/{name}": episode.stream_ages_ns(name) * 1e-6 for name in embodiment.sources}
         progress.begin(path.name, len(episode))
         for index in range(len(episode)):
