@@ -73,6 +73,8 @@ def every_container() -> list[tuple[StoragePlugin, CompressionMode]]:
     return [
         (mcap, modes.NONE),
         (mcap, modes.STORAGE),
+        (mcap, modes.FILE),
+        (mcap, modes.MESSAGE),
         (sqlite, modes.NONE),
         (sqlite, modes.FILE),
         (sqlite, modes.MESSAGE),
@@ -408,4 +410,11 @@ def test_what_rosbag2_recorded_becomes_what_its_publisher_noted(tmp_path: Path, 
             last = np.flatnonzero(received_ns <= stamp_ns + 1_000)[-1]
             assert episode.qpos[row, 7] == gripper["values"][last]
         assert set(episode.prompts) == {"pick up the red ball"}
-        assert (episode.encoded_image("scene", 0) is not None) == compressed
+        files = [episode.encoded_image("scene", row) for row in range(len(episode))]
+        if compressed:
+            with BagReader(BAGS / "scene_mcap") as bag:
+                sent = {m.stamp_ns: bytes(m.value.data) for m in bag.messages(["/scene/image_raw/compressed"])}
+            came = [sent[int(stamp_ns)] for stamp_ns in episode.stamps_ns]
+            assert [bytes(file.data) for file in files if file is not None] == came
+        else:
+            assert set(files) == {None}

@@ -119,10 +119,13 @@ def test_convert_makes_an_episode_of_a_bag(tmp_path: Path) -> None:
 
     bag = write_bag(tmp_path / "bag", scene())
     (tmp_path / "small.yaml").write_text(yaml.safe_dump(config.to_mapping(small_embodiment(depth=False))))
-    made = episodes("convert", bag, tmp_path / "episodes", "--embodiment", tmp_path / "small.yaml", "--task", "ball")
+    words = ("--embodiment", tmp_path / "small.yaml", "--task", "ball", "--images", "lossless", "--outcome", "failure")
+    made = episodes("convert", bag, tmp_path / "episodes", *words)
     assert "1 episode" in made.output
     with EpisodeReader(tmp_path / "episodes" / "episode_0.hdf5") as episode:
         assert episode.info.metadata.task == "ball"
+        assert episode.info.outcome == "failure"
+        assert episode.compression("scene") == "lossless"
         assert len(episode) == 22
     with pytest.raises(VlaError, match="expected the embodiment"):
         episodes("convert", bag, tmp_path / "episodes")

@@ -5,7 +5,9 @@ from __future__ import annotations
 import base64
 import json
 import re
+import sys
 from pathlib import Path
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import cv2
@@ -13,7 +15,9 @@ import numpy as np
 import pytest
 
 from vla_core.episodes import EpisodeReader
+from vla_recorder.formats.conversion import Silent
 from vla_recorder.pages import write_episode_page, write_list_page
+from vla_recorder.pages.in_rerun import show_in_rerun
 from vla_recorder.pages.pictures import films_of
 
 # whatever a browser would fetch: an address in an attribute, a style or a script, other than data inside of the page
@@ -119,3 +123,39 @@ def test_the_list_shows_every_episode_and_names_what_is_broken(tmp_path: Path, s
     assert text.count("data:image/jpeg;base64,") == 3
     assert "pick up the ball → put it down" in text
     assert "expected a whole HDF5 file" in text
+
+
+class RecordedRerun(ModuleType):
+    """Rerun's functions as far as they are used, which keep what they are given."""
+
+    def __init__(self) -> None:
+        super().__init__("rerun")
+        self.logged: dict[str, list[tuple[int, Any]]] = {}
+        self.step = -1
+        for name in ("init", "save"):
+            setattr(self, name, lambda *words, **options: None)
+        for name in ("DepthImage", "Scalars", "TextLog"):
+            setattr(self, name, lambda value, **options: value)
+
+    def set_time(self, timeline: str, sequence: int | None = None, duration: float | None = None) -> None:
+        self.step = self.step if sequence is None else sequence
+
+    def log(self, place: str, value: Any) -> None:
+        self.logged.setdefault(place, []).append((self.step, value))
+
+    def Image(self, image: np.ndarray) -> Any:  # noqa: N802
+        return SimpleNamespace(compress=lambda jpeg_quality: image)
+
+
+def test_rerun_gets_every_step(tmp_path: Path, small, monkeypatch: pytest.MonkeyPatch) -> None:
+    rerun = RecordedRerun()
+    monkeypatch.setitem(sys.modules, "rerun", rerun)
+    path = small(tmp_path)
+    show_in_rerun(path, Silent(), save=tmp_path / "episode.rrd")
+    with EpisodeReader(path) as episode:
+        assert [step for step, _ in rerun.logged["action"]] == list(range(len(episode)))
+        np.testing.assert_array_equal([values for _, values in rerun.logged["action"]], episode.actions)
+        np.testing.assert_array_equal(rerun.logged["camera/wrist"][4][1], episode.image("wrist", 4))
+        np.testing.assert_array_equal(rerun.logged["depth/far"][4][1], episode.depth("far", 4))
+        assert [value[0] for _, value in rerun.logged["policy_drives"]] == episode.policy_drives.tolist()
+        assert rerun.logged["prompt"] == [(0, "pick up the ball"), (5, "put it down")]

@@ -11,7 +11,7 @@ import typer
 if TYPE_CHECKING:
     from vla_core.embodiment import Embodiment
 
-app = typer.Typer(no_args_is_help=True)
+app = typer.Typer(no_args_is_help=True, add_completion=False)
 
 Paths = Annotated[list[Path], typer.Argument(help="Episodes, or folders of them.")]
 Target = Annotated[Path, typer.Argument(help="Where the result goes.")]
@@ -43,6 +43,21 @@ class Pictures(str, Enum):
     high = "high"
     lossless = "lossless"
     images = "images"
+
+
+class Outcome(str, Enum):
+    """How an episode went."""
+
+    success = "success"
+    failure = "failure"
+
+
+class Robot(str, Enum):
+    """What moved."""
+
+    real = "real"
+    sim = "sim"
+    mock = "mock"
 
 
 class Colors(str, Enum):
@@ -127,9 +142,9 @@ def convert(
     by_arrival: Annotated[
         list[str] | None, typer.Option(help="Stream of a bag whose header stamps are no good.")
     ] = None,
-    robot: Annotated[str, typer.Option(help="What moved: real, sim or mock.")] = "real",
+    robot: Annotated[Robot, typer.Option(help="What moved.")] = Robot.real,
     task: Annotated[str, typer.Option(help="Identifier of the task.")] = "",
-    outcome: Annotated[str, typer.Option(help="success or failure, of a bag's episode.")] = "success",
+    outcome: Annotated[Outcome, typer.Option(help="Of a bag's episode.")] = Outcome.success,
     images: Annotated[Kept | None, typer.Option(help="How imported episodes keep images.")] = None,
     rate: Annotated[float, typer.Option(min=0.1, help="Steps per second of ALOHA's episodes.")] = 50.0,
     color_order: Annotated[Colors | None, typer.Option(help="Of ALOHA's images.")] = None,
@@ -160,10 +175,10 @@ def convert(
             said = Said(
                 embodiment=_embodiment(embodiment),
                 images=_value(images),
-                robot=robot,
+                robot=robot.value,
                 prompt=prompt,
                 task=task,
-                outcome=outcome,
+                outcome=outcome.value,
                 rate_hz=rate,
                 color_order=color_order.value if color_order else None,
                 act_shift=act_shift,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from vla_recorder.formats.bag import BagImport, beside_episode, import_bag
 from vla_recorder.formats.conversion import FormatError, Progress, Report
 from vla_recorder.formats.lerobot import import_lerobot
 from vla_recorder.formats.lerobot.layout import INFO
-from vla_recorder.formats.ours import Images
+from vla_recorder.formats.ours import Images, with_images
 from vla_recorder.formats.robomimic import import_robomimic
 
 OURS, ALOHA, LEROBOT, ROBOMIMIC, BAG = "episodes", "aloha", "lerobot", "robomimic", "bag"
@@ -111,11 +112,12 @@ def import_any(path: Path, target: Path, said: Said, progress: Progress | None =
 
 def _of_bag(path: Path, said: Said) -> BagImport:
     if said.beside is not None:
-        return beside_episode(said.beside)
+        beside = beside_episode(said.beside)
+        return dataclasses.replace(beside, embodiment=_kept_as(beside.embodiment, said.images))
     if said.embodiment is None:
         raise FormatError(f"{path}: expected the embodiment that says which topics of the bag are what, found none")
     return BagImport(
-        embodiment=said.embodiment,
+        embodiment=_kept_as(said.embodiment, said.images),
         prompt=said.prompt,
         prompt_topic=said.prompt_topic,
         robot=said.robot,
@@ -123,6 +125,10 @@ def _of_bag(path: Path, said: Said) -> BagImport:
         outcome=said.outcome,
         by_arrival=said.by_arrival,
     )
+
+
+def _kept_as(embodiment: Embodiment, images: Images | None) -> Embodiment:
+    return with_images(embodiment, images) if images else embodiment
 
 
 def _kind_of_folder(path: Path) -> str:
