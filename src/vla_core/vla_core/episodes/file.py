@@ -19,7 +19,7 @@ from vla_core.episodes.beside_datasets import BesideDatasets
 from vla_core.episodes.journal import ImagePlace, checksum_of
 from vla_core.episodes.layout import DatasetSpec, all_jpeg, datasets_of
 from vla_core.episodes.pixels import ImageChunk, filters_of
-from vla_core.episodes.preallocation import Preallocation
+from vla_core.episodes.preallocation import Preallocation, free_space
 from vla_core.episodes.rows import RowFormat
 from vla_core.episodes.schema import Attribute, RootAttribute
 
@@ -111,8 +111,8 @@ class EpisodeFile:
         size = sum(image.size for image in images)
         end = self._file.id.get_filesize()
         if self._free_bytes < size:
-            taken = self._ahead.behind(end)
-            self._free_bytes = hdf5.free_space(self._file) + taken - 2 * self._flush_bytes()
+            free = free_space(self._file.id.get_vfd_handle()) + self._ahead.behind(end)
+            self._free_bytes = free - 2 * self._flush_bytes()
             if self._free_bytes < size:
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         self._free_bytes -= size

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import re
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -70,15 +68,6 @@ def reserve(file: h5py.File, size: int) -> None:
     HDF5 goes on flushing after an error, and leaves a structure that refers to data that are not there.
     """
     os.posix_fallocate(file.id.get_vfd_handle(), file.id.get_filesize(), size)
-
-
-def free_space(file: h5py.File) -> int:
-    """Space that the file's disk has left [B].
-
-    A file system that does not know how large it is says nothing here, and one with a quota only when it is full.
-    """
-    disk = os.fstatvfs(file.id.get_vfd_handle())
-    return disk.f_bavail * disk.f_frsize if disk.f_blocks else sys.maxsize
 
 
 def close(file: h5py.File) -> None:
