@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from vla_core.episodes.image_places import ImagePlaces, image_of
 from vla_core.episodes.indexed import FileState, IndexedEpisode
 from vla_core.errors import EmbodimentMismatch, EpisodeError, choice
+from vla_policies.data.buffers import Buffers
 from vla_policies.errors import WindowError
 from vla_policies.spec import ImageSize
 from vla_policies.transforms import resize_image
@@ -91,6 +92,7 @@ class MappedImages:
         self._starts = np.cumsum([0, *(len(episode) for episode in episodes)])
         self._tables = {role: _Table([episode.cameras[role] for episode in episodes]) for role in roles}
         self._maps: OrderedDict[int, NDArray[np.uint8]] = OrderedDict()
+        self._buffers = Buffers()
 
     @property
     def sizes(self) -> Mapping[str, ImageSize]:
@@ -102,7 +104,7 @@ class MappedImages:
     def images(self, rows: NDArray[np.intp]) -> dict[str, NDArray[np.uint8]]:
         flat = np.ravel(rows)
         batches = {
-            role: np.empty((len(flat), size.height, size.width, 3), np.uint8) for role, size in self._sizes.items()
+            role: self._buffers.empty((len(flat), size.height, size.width, 3)) for role, size in self._sizes.items()
         }
         episodes = np.searchsorted(self._starts, flat, side="right") - 1
         for place in np.argsort(flat, kind="stable"):  # file by file
