@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from vla_core.episodes import EpisodeReader
-from vla_recorder.formats.conversion import Silent
+from vla_recorder.formats.conversion import FormatError, Silent
 from vla_recorder.pages import write_episode_page, write_list_page
 from vla_recorder.pages.in_rerun import show_in_rerun
 from vla_recorder.pages.pictures import films_of
@@ -159,3 +159,11 @@ def test_rerun_gets_every_step(tmp_path: Path, small, monkeypatch: pytest.Monkey
         np.testing.assert_array_equal(rerun.logged["depth/far"][4][1], episode.depth("far", 4))
         assert [value[0] for _, value in rerun.logged["policy_drives"]] == episode.policy_drives.tolist()
         assert rerun.logged["prompt"] == [(0, "pick up the ball"), (5, "put it down")]
+
+
+def test_a_page_that_cannot_be_written_leaves_nothing(tmp_path: Path, small) -> None:
+    path = small(tmp_path / "episodes")
+    (tmp_path / "page.html").mkdir()
+    with pytest.raises(FormatError, match="page.html: cannot be written: Is a directory"):
+        write_episode_page(path, tmp_path / "page.html")
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["episodes", "page.html"]

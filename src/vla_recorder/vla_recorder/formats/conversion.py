@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol, TypeVar
 
+from vla_core.episodes import hdf5
 from vla_core.errors import VlaError
 
 T = TypeVar("T")
@@ -86,7 +87,7 @@ def under_construction(target: Path) -> Iterator[Path]:
             target.rmdir()
         partial.rename(target)
     except OSError as error:
-        raise FormatError(f"{target}: cannot be written: {error.strerror or error}") from error
+        raise FormatError(f"{target}: cannot be written: {hdf5.reason_of(error)}") from error
     finally:
         if partial.is_dir():
             shutil.rmtree(partial, ignore_errors=True)

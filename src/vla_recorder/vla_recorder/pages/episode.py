@@ -63,9 +63,14 @@ def as_script(value: Any) -> Markup:
 
 
 def write_page(target: Path, text: str) -> None:
-    """Writes a page. Raises FormatError where that is impossible."""
+    """Writes a page, as a whole or not at all. Raises FormatError where that is impossible."""
+    partial = target.with_name(target.name + ".partial")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_text(text, encoding="utf-8")
+        try:
+            partial.write_text(text, encoding="utf-8")
+            partial.replace(target)
+        finally:
+            partial.unlink(missing_ok=True)
     except OSError as error:
         raise FormatError(f"{target}: cannot be written: {error.strerror or error}") from error
