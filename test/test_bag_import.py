@@ -304,6 +304,12 @@ def test_a_bag_beside_an_episode_takes_its_words_and_its_time(tmp_path: Path) ->
         assert two.info.metadata.prompt == "prompt 0"
 
 
+def test_a_bag_of_which_no_step_can_be_made_is_refused_with_the_reason(tmp_path: Path) -> None:
+    with pytest.raises(FormatError, match=r"expected steps, found none: .*'state' in \d+ steps"):
+        imported(tmp_path, dropped(scene(), "/state", lambda m: m.index > 0))
+    assert not list(tmp_path.glob("episodes/*"))
+
+
 def test_a_missing_topic_and_a_wrong_type_are_named(tmp_path: Path) -> None:
     bag = write_bag(tmp_path / "bag", scene(0.5))
     other = dataclasses.replace(ROBOT.cameras["scene"], topic="/front")

@@ -164,6 +164,6 @@ def test_rerun_gets_every_step(tmp_path: Path, small, monkeypatch: pytest.Monkey
 def test_a_page_that_cannot_be_written_leaves_nothing(tmp_path: Path, small) -> None:
     path = small(tmp_path / "episodes")
     (tmp_path / "page.html").mkdir()
-    with pytest.raises(FormatError, match="page.html: cannot be written: Is a directory"):
+    with pytest.raises(FormatError, match=r"page\.html: cannot be written: Is a directory"):
         write_episode_page(path, tmp_path / "page.html")
     assert sorted(entry.name for entry in tmp_path.iterdir()) == ["episodes", "page.html"]
