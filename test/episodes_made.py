@@ -155,7 +155,7 @@ def write_small(
     return writer.finish(outcome, RecordingSummary(3, streams))
 
 
-def assert_same(first: Path, second: Path, images: str = "exact", beside: bool = True, atol: float = 0.0) -> None:
+def assert_same(first: Path, second: Path, images: str = "exact", beside: bool = True) -> None:
     """Fails where two episodes differ in a row, in their images, or in what they say about themselves."""
     with EpisodeReader(first) as one, EpisodeReader(second) as two:
         assert len(one) == len(two)
@@ -172,7 +172,7 @@ def assert_same(first: Path, second: Path, images: str = "exact", beside: bool =
         np.testing.assert_array_equal(one.stamps_ns, two.stamps_ns)
         np.testing.assert_array_equal(one.markers, two.markers)
         np.testing.assert_array_equal(one.policy_drives, two.policy_drives)
-        np.testing.assert_allclose(one.actions, two.actions, rtol=0, atol=atol)
+        np.testing.assert_array_equal(one.actions, two.actions)
         embodiment = known.metadata.embodiment
         for group in embodiment.proprioception:
             np.testing.assert_array_equal(one.proprioception(group), two.proprioception(group))

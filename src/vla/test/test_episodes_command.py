@@ -108,7 +108,7 @@ def test_convert_there_and_back(folder: Path, tmp_path: Path, name: str) -> None
         target = tmp_path / "back"
     with EpisodeReader(list_episodes(target)[1]) as episode, EpisodeReader(folder / "episode_1.hdf5") as source:
         assert episode.prompts == source.prompts
-        assert abs(episode.actions - source.actions).max() < 1e-15
+        assert (episode.actions == source.actions).all()
 
 
 @pytest.mark.ros

@@ -1,7 +1,8 @@
 """Our episodes as a robomimic data set: one HDF5 file with a demonstration for each, and back.
 
 The layout is that of robomimic's docs/datasets/overview.md. Actions are scaled to -1 to 1 there; the scale stands beside them.
-What the layout has no place for, a copy of an episode's group ``/vla``, stands in each demonstration; robomimic ignores it.
+What the layout has no place for, a copy of an episode's group ``/vla`` and the actions as they were, to the last bit, stands in
+each demonstration; robomimic ignores it.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from vla_recorder.formats.source import write_episode
 _GYM = 2  # robomimic.envs.env_base.EnvType: there is none for real robots; it matters only to rollouts in simulation
 _VALID_SHARE = 0.1
 _SPLIT_SEED = 0
+_EXACT_ACTIONS = f"{schema.VLA}/{schema.ACTION}"
 _SCALE, _OFFSET = "action_scale", "action_offset"
 
 
@@ -88,7 +90,7 @@ def import_robomimic(
         data = file["data"]
         demos = sorted(data, key=lambda name: int(name.removeprefix("demo_")))
         for name in demos:
-            if schema.VLA not in data[name] or _SCALE not in data.attrs:
+            if _EXACT_ACTIONS not in data[name]:
                 raise FormatError(
                     f"{path}: {name}: expected a demonstration exported by vla, found one without its group 'vla'"
                 )
@@ -176,6 +178,7 @@ def _keep_ours(demo: h5py.Group, episode: EpisodeReader, report: Report) -> None
         report.note("left out: how images were encoded; they stand there as pixels")
     with h5py.File(episode.path, "r") as source:
         source.copy(schema.VLA, demo)
+    demo[_EXACT_ACTIONS] = episode.actions
     raw = config.to_mapping(_unencoded(embodiment))
     demo[schema.VLA].attrs[Attribute.EMBODIMENT] = json.dumps(raw)
 
@@ -215,14 +218,14 @@ def _opened(path: Path) -> Iterator[h5py.File]:
 
 @contextmanager
 def _as_episode(path: Path, name: str, data: h5py.Group) -> Iterator[EpisodeReader]:
-    """A demonstration seen as the episode that it was: a small file of links into it, and the actions unscaled."""
+    """A demonstration seen as the episode that it was: a small file of links into it."""
     demo, where = data[name], f"/data/{name}"
     with tempfile.TemporaryDirectory() as folder:
         links = Path(folder) / f"{name}.hdf5"
         with h5py.File(links, "w") as file:
             file.attrs.update({RootAttribute.SIM: True, RootAttribute.COMPRESS: False})
             file[schema.VLA] = h5py.ExternalLink(path.resolve(), f"{where}/{schema.VLA}")
-            file[schema.ACTION] = demo["actions"][()] * data.attrs[_SCALE] + data.attrs[_OFFSET]
+            file[schema.ACTION] = demo[_EXACT_ACTIONS][()]
             for key, stored in demo["obs"].items():
                 if key.endswith("_depth"):  # with one colour there, with none here
                     depths = stored[..., 0]
