@@ -111,7 +111,7 @@ def test_a_summary_is_what_happened_between_two_statuses() -> None:
 
 
 def test_the_rate_is_measured_otherwise_where_stamps_cannot_tell() -> None:
-    after = status(received=400, clock_jumps=1, newest_stamp_ns=40 * SECOND)
+    after = status(received=400, clock_jumps=1, newest_stamp_ns=40 * SECOND, rate_hz=0.0, mean_rate_hz=29.0)
     assert stream_summary(None, after, "header").rate_hz == 29.0
     jumped = stream_summary(status(received=100, newest_stamp_ns=50 * SECOND), after, "header")
     assert (jumped.rate_hz, jumped.clock_jumps, jumped.received) == (29.0, 1, 300)

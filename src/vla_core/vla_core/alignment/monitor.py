@@ -29,6 +29,7 @@ class StreamStatus:
         gaps: times that nothing came for more than 2.5 declared periods.
         largest_gap_s: longest time between two messages since the start, or since the episode began [s]; 0 before the second.
         newest_stamp_ns: stamp of the newest message [ns]; 0 before the first.
+        mean_rate_hz: measured since the first message, or since the stream's clock last jumped [Hz]; 0 before the second.
     """
 
     name: str
@@ -43,6 +44,7 @@ class StreamStatus:
     gaps: int = 0
     largest_gap_s: float = 0.0
     newest_stamp_ns: int = 0
+    mean_rate_hz: float = 0.0
 
 
 class StreamMonitor:
@@ -63,6 +65,7 @@ class StreamMonitor:
         self._gap_ns = _GAP_PERIODS * 1e9 / rate_hz if rate_hz > 0 else float("inf")
         self._largest_gap_ns = 0
         self._newest_ns: int | None = None
+        self._anew_ns, self._received_before = 0, 0  # first stamp since the clock last jumped; messages until then
         self._receive_ns = 0  # when the newest one came
         self._lead_ns = 0  # how far stamps have been ahead of the receiver's clock, since the clock last jumped
         self._recent: deque[int] = deque()  # stamps of the window, ascending
@@ -132,7 +135,12 @@ class StreamMonitor:
             gaps=self.gaps + silent,
             largest_gap_s=max(self._largest_gap_ns, silence_ns if silent else 0) * 1e-9,
             newest_stamp_ns=self._newest_ns or 0,
+            mean_rate_hz=self._mean_rate_hz(),
         )
+
+    def _mean_rate_hz(self) -> float:
+        seconds = ((self._newest_ns or 0) - self._anew_ns) * 1e-9
+        return (self.received - self._received_before - 1) / seconds if seconds > 0 else 0.0
 
     def _note_old(self, stamp_ns: int) -> None:
         index = bisect_left(self._recent, stamp_ns)
@@ -148,7 +156,8 @@ class StreamMonitor:
         first = self._newest_ns is None
         self._lead_ns = max(0, lead_ns) if first else lead_ns
         self.clock_jumps += not first or lead_ns > JUMP_NS
-        self._newest_ns = stamp_ns
+        self._newest_ns = self._anew_ns = stamp_ns
+        self._received_before = self.received - 1
         self._receive_ns = receive_ns
         self._recent.clear()
         self._recent.append(stamp_ns)

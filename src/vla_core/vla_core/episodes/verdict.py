@@ -48,7 +48,7 @@ def stream_summary(
     jumps = after.clock_jumps - first.clock_jumps
     seconds = (after.newest_stamp_ns - first.newest_stamp_ns) * 1e-9
     measurable = first.received > 0 and jumps == 0
-    rate_hz = (received / seconds if seconds > 0 else 0.0) if measurable else after.rate_hz
+    rate_hz = (received / seconds if seconds > 0 else 0.0) if measurable else after.mean_rate_hz
     return StreamSummary(
         received=received,
         rate_hz=round(rate_hz, 3),
