@@ -58,8 +58,10 @@ def test_the_mean_rate_is_that_since_the_clock_jumped_and_stays_when_the_stream_
     assert status(watched([5.0]), 10).mean_rate_hz == 0.0
     ended = status(watched(REGULAR), END + 60_000)
     assert (ended.rate_hz, ended.mean_rate_hz) == (0.0, pytest.approx(50.0))
-    slower = [100_000 + 40.0 * k for k in range(30)]
-    assert status(watched(REGULAR + slower), slower[-1]).mean_rate_hz == pytest.approx(25.0)
+    slower = [40.0 * k for k in range(30)]
+    set_ahead = [100_000 + late for late in slower]
+    came = [END + 40 + late for late in slower]
+    assert status(watched(REGULAR + set_ahead, REGULAR + came), came[-1]).mean_rate_hz == pytest.approx(25.0)
 
 
 @pytest.mark.parametrize(
