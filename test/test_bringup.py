@@ -20,7 +20,7 @@ from support import eventually, processes_marked_by
 from vla.ros.operator import Operator
 from vla_core.episodes import EpisodeReader, list_episodes
 
-ROWS = r"● REC +[0-9.]+ s +[1-9][0-9]* rows"
+ROWS = r"● REC +[0-9:.]+ +[1-9][0-9]* rows"
 _SPAN_S = 0.1
 pytestmark = pytest.mark.ros
 
@@ -111,7 +111,7 @@ def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
     folder = tmp_path_factory.mktemp("up")
     words = ("robot:=sim", "policy:=fake", "record:=true", "expert:=true", "lockstep:=true")
     with Up(folder, *words, f"episodes:={folder / 'episodes'}") as running:
-        running.expect("READY .*put the cube on the mark", 180.0)
+        running.expect("(?s)READY .*put the cube on the mark", 180.0)
         yield running
 
 
@@ -138,7 +138,7 @@ class TestInTheTerminal:
     def test_its_keys_record_discard_mark_and_help(self, up: Up) -> None:
         assert re.search(r"sim_node, command_node, policy_node, recorder_node, expert_node; logs in \S+", up.output)
         up.type("h")
-        up.expect(r"(?s)s  start or stop an episode.*d  discard.*f  mark.*p  type the prompt.*h  help.*q  quit")
+        up.expect(r"(?s)s  start an episode.*d  discard.*f  mark.*r  record again.*p  type a prompt.*h  help.*q  quit")
         assert started(up) == ""
         up.type("s")
         up.expect(r"episode_0\.hdf5 saved, \d+ steps")
