@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -26,17 +28,25 @@ class Losses:
         rows: read.
         joint_messages: kept beside the rows.
         dropped: images and joint messages that are missing between the first and the last of an episode.
+        dropped_joint_messages: how many of these are joint messages.
         duplicated: images and joint messages that are there twice.
         misaligned: rows whose images do not belong together, or whose joints are not where they were at the row's time.
         image_bytes: of all images as they are kept.
+        missing: stream to the steps that were dropped for it.
+        disk_dropped: steps that were dropped because the disk was too slow.
+        latency_ms: of the joint messages, from stamp to arrival: the longest of each episode [ms].
     """
 
     rows: int = 0
     joint_messages: int = 0
     dropped: int = 0
+    dropped_joint_messages: int = 0
     duplicated: int = 0
     misaligned: int = 0
     image_bytes: int = 0
+    missing: Counter[str] = field(default_factory=Counter)
+    disk_dropped: int = 0
+    latency_ms: list[float] = field(default_factory=list)
 
     def add(self, path: Path, robot: Robot, start_ns: int) -> None:
         """Counts an episode."""
@@ -46,13 +56,26 @@ class Losses:
             joint_time_s = file["observations/qpos"][:, 0]
             native = file.get("vla/native/joints/value")
             joints = native[:, 1].astype(np.int64) if native is not None else np.zeros(0, np.int64)
+            if native is not None:
+                latencies = file["vla/native/joints/receive_ns"][:] - file["vla/native/joints/stamp_ns"][:]
+                self.latency_ms.append(float(latencies.max()) * 1e-6)
+            self._reasons(dict(file["vla"].attrs))
         self.rows += len(stamps)
         self.joint_messages += len(joints)
-        for found in (*numbers, joints):
+        for found in numbers:
             self._count(found)
+        before = self.dropped
+        self._count(joints)
+        self.dropped_joint_messages += self.dropped - before
         wrong_joints = np.abs(joint_time_s - (stamps - start_ns) * 1e-9) > _EXACT_S
         wrong_images = np.any([found != numbers[0] for found in numbers[1:]], axis=0)
         self.misaligned += int(np.sum(wrong_joints | wrong_images))
+
+    def _reasons(self, attributes: Mapping[str, Any]) -> None:
+        """What the file itself says about steps that were dropped."""
+        missing = {name: found["missing_steps"] for name, found in json.loads(attributes["streams"]).items()}
+        self.missing.update({name: count for name, count in missing.items() if count})
+        self.disk_dropped += max(0, int(attributes["dropped_steps"]) - max(missing.values()))
 
     def _image_numbers(self, dataset: Any) -> NDArray[np.int64]:
         found = []

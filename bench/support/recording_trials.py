@@ -100,10 +100,14 @@ class Trials:
         tenth = max(1, len(settled) // 10)
         return {
             "dropped": losses.dropped,
+            "dropped_joint_messages": losses.dropped_joint_messages,
             "duplicated": losses.duplicated,
             "misaligned": losses.misaligned,
             "rows": losses.rows,
             "joint_messages": losses.joint_messages,
+            "missing": dict(losses.missing),
+            "disk_dropped": losses.disk_dropped,
+            "longest_latency_ms": round(max(losses.latency_ms, default=0.0), 1),
             "image_kb": round(losses.image_bytes / max(1, losses.rows * self.robot.cameras) / 1000, 1),
             "rss_mb": round(statistics.median(settled[-tenth:]), 1),
             "rss_growth_mb": round(statistics.median(settled[-tenth:]) - statistics.median(settled[:tenth]), 1),

@@ -66,13 +66,24 @@ class NumberedJoints:
         return bytes(self._data)
 
 
+def kept(rate_hz: float) -> QoSProfile:
+    """Two seconds of messages wait for a subscriber: where this process was held up, it sends many at once."""
+    return QoSProfile(depth=round(2 * rate_hz))
+
+
 def publish(robot: Robot, start_ns: int) -> None:
     """Publishes until the process is ended."""
     node = rclpy.create_node("bench_source")
-    profile = QoSProfile(depth=50)
-    joints, joint_topic = NumberedJoints(), node.create_publisher(JointState, robot.topic("joints"), profile)
+    joints, joint_topic = (
+        NumberedJoints(),
+        node.create_publisher(JointState, robot.topic("joints"), kept(robot.joint_rate_hz)),
+    )
     cameras = [
-        (NumberedImages(robot, number), node.create_publisher(Image, robot.topic(role), profile), number * _PHASE_TICKS)
+        (
+            NumberedImages(robot, number),
+            node.create_publisher(Image, robot.topic(role), kept(robot.rate_hz)),
+            number * _PHASE_TICKS,
+        )
         for number, role in enumerate(robot.roles)
     ]
     ticks_per_image = robot.joint_rate_hz / robot.rate_hz

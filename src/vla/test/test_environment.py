@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -24,6 +25,17 @@ def test_what_the_user_has_set_stays():
         "ROS_DOMAIN_ID": "7",
     }
     assert given.items() <= child_environment(given).items()
+
+
+def test_images_find_room_in_shared_memory_where_there_is_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+    name = "FASTRTPS_DEFAULT_PROFILES_FILE"
+    monkeypatch.setattr(environment, "_shared_memory_free", lambda: 1 << 30)
+    profile = Path(child_environment({})[name])
+    assert "<segment_size>33554432</segment_size>" in profile.read_text()
+    for given in ({name: "mine.xml"}, {"FASTDDS_DEFAULT_PROFILES_FILE": "mine.xml"}):
+        assert "large_images" not in str(child_environment(given))
+    monkeypatch.setattr(environment, "_shared_memory_free", lambda: 1 << 26)
+    assert name not in child_environment({})
 
 
 def test_the_domain_is_the_one_asked_for():

@@ -1,4 +1,4 @@
-"""Environment variables for the processes of the suite, and ROS domains that nobody else uses. Only the standard library."""
+"""Environment variables for the processes of the suite, and ROS domains that nobody else uses. Neither ROS nor numbers."""
 
 from __future__ import annotations
 
@@ -8,9 +8,13 @@ import socket
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
+from vla.paths import config_folder
 from vla_core.errors import VlaError
 
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+_DDS_PROFILES = ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE")
+_SHARED_MEMORY = "/dev/shm"
+_LEAST_SHARED_MEMORY = 1 << 30  # some ten processes of 32 MB each, and others; a container often has 64 MB in all [B]
 
 # RTPS 2.5, section 9.6.2.3: the first participant of a domain on a machine receives at these ports
 _RTPS_PORT_BASE = 7400
@@ -38,12 +42,22 @@ def child_environment(
     environment = dict(os.environ if base is None else base)
     environment.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")  # nothing listens beyond this machine unasked
     environment.setdefault("MUJOCO_GL", "egl")  # renders without a display
+    if not any(name in environment for name in _DDS_PROFILES) and _shared_memory_free() >= _LEAST_SHARED_MEMORY:
+        environment[_DDS_PROFILES[0]] = str(config_folder() / "dds" / "large_images.xml")
     if threads is not None:
         for name in _THREAD_VARIABLES:
             environment.setdefault(name, str(threads))
     if domain_id is not None:
         environment["ROS_DOMAIN_ID"] = str(domain_id)
     return environment
+
+
+def _shared_memory_free() -> int:
+    try:
+        disk = os.statvfs(_SHARED_MEMORY)
+    except OSError:
+        return 0
+    return disk.f_bavail * disk.f_frsize
 
 
 @contextmanager
