@@ -7,7 +7,7 @@ import os
 import sys
 
 _AHEAD_BYTES = 32 * 1024 * 1024
-_LEAST_FREE = 8  # times as much must be free: on a disk that is nearly full others need it, the file's own structure first
+_LEAST_FREE = 8  # times as much must be free: on a nearly full disk others need it, the structure of the file first
 _KEEP_SIZE = 1  # FALLOC_FL_KEEP_SIZE of linux/falloc.h
 
 
