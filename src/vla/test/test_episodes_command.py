@@ -137,6 +137,24 @@ def test_wrong_usage_is_2(folder: Path, tmp_path: Path) -> None:
     assert episodes("split", folder, "--into", tmp_path / "x", "--share", "train").exit_code == 2
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--to", "lerobot", "--task", "x"), "--task"),
+        (("--to", "aloha", "--quality", "5"), "--quality"),
+        (("--to", "robomimic", "--plain"), "--plain"),
+    ],
+)
+def test_an_option_that_would_do_nothing_is_refused(
+    folder: Path, tmp_path: Path, options: tuple[str, ...], message: str
+) -> None:
+    result = episodes("convert", folder, tmp_path / "out", *options)
+    assert result.exit_code == 2
+    assert message in result.output
+    assert "does nothing here" in result.output
+    assert not (tmp_path / "out").exists()
+
+
 def test_merge_split_and_trim(folder: Path, tmp_path: Path) -> None:
     assert "4 episodes" in episodes("merge", folder, folder, "--into", tmp_path / "all").output
     assert len(list_episodes(tmp_path / "all")) == 4

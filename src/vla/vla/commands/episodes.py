@@ -130,8 +130,24 @@ def recover(folder: Annotated[Path, typer.Argument(help="Folder of episodes.")] 
     typer.echo(f"nothing to recover in {folder}" if not lines else f"{counted(len(lines), 'partial file')} in {folder}")
 
 
+# which options of convert say something about which source; of our own episodes, by what they become
+_EXPORTS = {
+    "aloha-jpeg": {"quality"},
+    "jpeg": {"quality"},
+    "lerobot": {"pictures", "plain"},
+    "robomimic": {"valid_share"},
+}
+_IMPORTS = {
+    "bag": {"embodiment", "beside", "prompt", "prompt_topic", "by_arrival", "robot", "task", "outcome", "images"},
+    "aloha": {"embodiment", "prompt", "images", "rate", "color_order", "act_shift"},
+    "lerobot": {"embodiment", "images", "robot"},
+    "robomimic": {"images"},
+}
+
+
 @app.command("convert")
 def convert(
+    context: typer.Context,
     source: Annotated[Path, typer.Argument(help="Episodes; or a data set of ALOHA, LeRobot or robomimic; or a bag.")],
     target: Annotated[Path, typer.Argument(help="Folder for episodes or a LeRobot data set; file for robomimic.")],
     to: Annotated[Format | None, typer.Option(help="For episodes: raw, jpeg, lossless keep our format.")] = None,
@@ -163,10 +179,12 @@ def convert(
     from vla_recorder.formats.editing import episodes_of
     from vla_recorder.formats.opening import OURS, Said, import_any, kind_of
 
-    ours = kind_of(source) == OURS
+    kind = kind_of(source)
+    ours = kind == OURS
     if ours != (to is not None):
         expected = "for episodes it is needed" if ours else "what is converted becomes episodes"
         raise typer.BadParameter(f"{expected}; found {to.value if to else 'none'}", param_hint="--to")
+    _require_fitting(context, _EXPORTS.get(to.value, set()) if to else _IMPORTS[kind], to.value if to else kind)
     with conversion_screen() as screen:
         if to is not None:
             paths = episodes_of([source])
@@ -256,6 +274,19 @@ def view(
         target = html or path.with_suffix(".html")
         write_episode_page(path, target, screen)
     typer.echo(f"{target} ({target.stat().st_size / 1e6:.1f} MB)")
+
+
+def _require_fitting(context: typer.Context, fitting: set[str], what: str) -> None:
+    """Refuses options that were given and that would do nothing."""
+    for name in context.params:
+        source = context.get_parameter_source(name)
+        given = source is not None and source.name == "COMMANDLINE"
+        if given and name not in {"source", "target", "to", *fitting}:
+            options = ", ".join(f"--{option.replace('_', '-')}" for option in sorted(fitting)) or "none"
+            raise typer.BadParameter(
+                f"does nothing here; expected only options for {what}: {options}",
+                param_hint=f"--{name.replace('_', '-')}",
+            )
 
 
 def _value(images: Kept | None) -> Literal["raw", "jpeg", "lossless"] | None:
