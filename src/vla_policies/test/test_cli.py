@@ -93,7 +93,8 @@ def test_ctrl_c_leaves_a_checkpoint_and_what_resume_needs(episodes, preset, tmp_
                 process.send_signal(signal.SIGINT)
                 break
         rest = process.stderr.read()
-        assert process.wait(timeout=60) == 130
+        code = process.wait(timeout=60)
+    assert code == 130, rest
     assert "stopping after this step" in rest
     stopped = vla_policies.describe(tmp_path / "out")["train_steps"]
     assert 2 <= stopped < 1_000_000

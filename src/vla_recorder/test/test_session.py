@@ -432,7 +432,7 @@ def test_the_status_has_the_fields_of_the_messages() -> None:
     fields = {field.name for field in dataclasses.fields(RecorderStatus)}
     assert fields | {"header"} == set(messages.RecorderStatus.get_fields_and_field_types())
     fields = {field.name for field in dataclasses.fields(StreamStatus)}
-    assert fields == set(messages.StreamStatus.get_fields_and_field_types())
+    assert fields - {"mean_rate_hz"} == set(messages.StreamStatus.get_fields_and_field_types())  # the verdict's alone
     fields = {field.name for field in dataclasses.fields(PromptCount)}
     assert fields == set(messages.PromptCount.get_fields_and_field_types())
     for state in RecorderState:

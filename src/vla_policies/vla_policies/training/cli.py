@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import signal
 import sys
@@ -25,6 +26,7 @@ from vla_policies.training.progress_bar import progress_bar
 PRESETS = Path(__file__).parents[4] / "config" / "policies"  # of the checkout
 
 _FAILED, _WRONG_USAGE, _INTERRUPTED = 1, 2, 130
+_STDERR = 2
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 _console = Console(stderr=True)
@@ -136,7 +138,8 @@ def _stop_on_signal() -> Iterator[Callable[[], bool]]:
     def wish(number: int, frame: FrameType | None) -> None:
         nonlocal wished
         wished = True
-        _console.print("stopping after this step; once more to stop at once")
+        # past sys.stderr, in whose print the signal may have come: that refuses a second one from within
+        os.write(_STDERR, b"\nstopping after this step; once more to stop at once\n")
         signal.signal(number, signal.default_int_handler)
 
     previous = {number: signal.signal(number, wish) for number in (signal.SIGINT, signal.SIGTERM)}
