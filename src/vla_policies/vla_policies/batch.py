@@ -16,10 +16,12 @@ class NetworkInputs:
     Attributes:
         images: one per camera in the policy's order, (B, 3, H, W) float32.
         state: proprioception, the policy's groups joined (B, S) float32.
+        prompts: language instructions, one for each of the batch; empty for policies that take none.
     """
 
     images: tuple[Tensor, ...]
     state: Tensor
+    prompts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
