@@ -1,19 +1,15 @@
-"""Golden vectors (outputs of reference implementations, with weights made from parameter names) and made-up episodes."""
+"""Golden vectors, and made-up episodes."""
 
 from __future__ import annotations
 
 import dataclasses
-import json
-import zlib
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
+from recipe import Golden, read_golden
 
 from vla_core.embodiment import Embodiment, load_embodiment
 from vla_core.episodes import EpisodeMetadata, Hdf5EpisodeWriter
@@ -27,41 +23,6 @@ from vla_policies.spec import ImageSize, PolicySpec
 torch.set_num_threads(1)  # these networks are too small to share out, and test machines are busy
 
 REPOSITORY = Path(__file__).parents[3]
-GOLDEN = REPOSITORY / "test" / "data" / "golden"
-
-
-@dataclass(frozen=True)
-class Golden:
-    """A variant's description, its arrays (``in.*``, ``mid.*``, ``out.*``) and its weights by checkpoint key."""
-
-    description: dict[str, Any]
-    arrays: dict[str, Tensor]
-    weights: dict[str, Tensor]
-
-
-def read_golden(variant: str) -> Golden:
-    description = json.loads((GOLDEN / f"{variant}.json").read_text())
-    with np.load(GOLDEN / f"{variant}.npz", allow_pickle=False) as data:
-        arrays = {name: torch.from_numpy(data[name]) for name in data.files}
-    return Golden(description, arrays, _weights(description) if "weights" in description else {})
-
-
-def _weights(description: dict[str, Any]) -> dict[str, Tensor]:
-    seed = description["seed"]
-    arrays = {
-        key: _fill(seed, key, *entry) for key, entry in description["weights"].items() if entry[1] in ("normal", "abs")
-    }
-    sums = [array.astype(np.float64) for array in arrays.values()]
-    check = description["weights_check"]
-    assert (len(arrays), sum(array.size for array in sums)) == (check["arrays"], check["elements"])
-    np.testing.assert_allclose(sum(array.sum() for array in sums), check["sum"], rtol=1e-9)
-    np.testing.assert_allclose(sum(np.abs(array).sum() for array in sums), check["abs_sum"], rtol=1e-9)
-    return {key: torch.from_numpy(array) for key, array in arrays.items()}
-
-
-def _fill(seed: int, key: str, shape: list[int], rule: str, mean: float, std: float) -> np.ndarray:
-    z = np.random.default_rng([seed, zlib.crc32(key.encode())]).standard_normal(shape)
-    return np.asarray(mean + std * (np.abs(z) if rule == "abs" else z)).astype(np.float32)
 
 
 @pytest.fixture(scope="session")

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from recipe import standard_normal
 from torch import Tensor
 
 from vla_policies.act import ActConfig, ActNetwork
@@ -161,10 +162,6 @@ SETTINGS = [
     "pre_norm",
     "use_cvae",
 ]
-
-
-def standard_normal(seed: int, name: str, shape: tuple[int, ...]) -> np.ndarray:
-    return np.random.default_rng([seed, zlib.crc32(name.encode())]).standard_normal(shape)
 
 
 def weight(seed: int, name: str, shape: tuple[int, ...]) -> Tensor:
