@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+from functools import partial
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -10,26 +14,79 @@ from hypothesis.extra.numpy import arrays
 
 from vla_core import config
 from vla_core.errors import ConfigError
-from vla_policies.normalisation import IMAGENET, Normalisation, NormStats
+from vla_policies.normalisation import IMAGENET, SCHEMES, Normalisation, NormStats
 from vla_policies.training.statistics import SMALLEST_STD, norm_stats
 
 finite = st.floats(-1e6, 1e6)
 
 
-@pytest.mark.parametrize("scheme", ["act_mean_std", "lerobot_mean_std"])
-def test_schemes_give_the_references_numbers(scheme, normalisation_golden) -> None:
-    arrays_ = {name: tensor.numpy() for name, tensor in normalisation_golden.arrays.items()}
-    std = arrays_["in.std"]
+def arrays_of(golden) -> dict[str, np.ndarray]:
+    return {name: tensor.numpy() for name, tensor in golden.arrays.items()}
+
+
+def golden_normalisation(scheme: str, values: dict[str, np.ndarray], use_mask: bool = True) -> Normalisation:
+    """A scheme with the statistics of the golden file that it wants."""
+    wanted = {name: tuple(values[f"in.{name}"].tolist()) for name in SCHEMES[scheme].needs}
     if scheme == "act_mean_std":  # which clips when it computes the statistics
-        std = np.maximum(std, 1e-2)
-    normalisation = Normalisation(scheme, NormStats(tuple(arrays_["in.mean"]), tuple(std)))
-    normalised = normalisation.forward(arrays_["in.x"])
-    np.testing.assert_allclose(normalised, arrays_[f"out.{scheme}.normalised"], rtol=1e-9, atol=1e-9)
-    np.testing.assert_allclose(
-        normalisation.inverse(normalised), arrays_[f"out.{scheme}.restored"], rtol=1e-9, atol=1e-9
+        wanted["std"] = tuple(np.maximum(values["in.std"], 1e-2).tolist())
+    if use_mask and SCHEMES[scheme].masks:
+        wanted["mask"] = tuple(values["in.mask"].tolist())
+    return Normalisation(scheme, NormStats(**wanted))
+
+
+# LeRobot's port of GR00T has the equations of the original with the bounds and their difference rounded to 32 bits, which is
+# an error relative to the bounds (of order 1), not to results near 0
+FORK = "groot_fork_min_max"
+GOLDEN = Path(__file__).parents[3] / "test" / "data" / "golden"
+GOLDEN_SCHEMES = json.loads((GOLDEN / "normalisation.json").read_text())["schemes"]
+
+
+@pytest.mark.parametrize("name", GOLDEN_SCHEMES)
+def test_schemes_give_the_references_numbers(name, normalisation_golden) -> None:
+    values = arrays_of(normalisation_golden)
+    scheme, tolerance = ("groot_min_max", 2e-7) if name == FORK else (name, 1e-9)
+    normalisation = golden_normalisation(scheme, values)
+    close = partial(np.testing.assert_allclose, rtol=tolerance, atol=tolerance)
+    normalised = normalisation.forward(values["in.x"])
+    close(normalised, values[f"out.{name}.normalised"])
+    close(normalisation.inverse(normalised), values[f"out.{name}.restored"])
+    close(normalisation.inverse(values["in.y"]), values[f"out.{name}.unnormalised_y"])
+    assert SCHEMES[scheme].masks == GOLDEN_SCHEMES[name]["mask"]
+
+
+@pytest.mark.parametrize("name", ["oft_bounds", "oft_bounds_q99"])
+@pytest.mark.parametrize(("use_mask", "suffix"), [(True, ""), (False, "_no_mask")])
+def test_proprioception_of_oft_is_clipped_in_every_dimension(name, use_mask, suffix, normalisation_golden) -> None:
+    values = arrays_of(normalisation_golden)
+    scheme = name.replace("oft_", "oft_proprio_")
+    normalised = golden_normalisation(scheme, values, use_mask).forward(values["in.x"])
+    expected = values[f"out.{name}.proprio_normalised{suffix}"]
+    np.testing.assert_allclose(normalised, expected, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("name", ["openpi_mean_std", "openpi_quantiles"])
+def test_vectors_of_openpi_may_have_another_size_than_the_statistics(name, normalisation_golden) -> None:
+    values = arrays_of(normalisation_golden)
+    normalisation = golden_normalisation(name, values)
+    padded = normalisation.inverse(values["in.model_output_padded"])
+    np.testing.assert_allclose(padded, values[f"out.{name}.unnormalised_padded_output"], rtol=1e-9, atol=1e-9)
+    short = values[f"out.{name}.normalised_short_x"]
+    np.testing.assert_allclose(normalisation.forward(values["in.x"][:, : short.shape[1]]), short, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("scheme", [name for name in SCHEMES if name not in ("act_mean_std", "groot_binary")])
+@given(values=arrays(np.float64, (5, 3), elements=st.floats(-1.0, 1.0)))
+def test_inverse_undoes_forward_inside_of_the_bounds(scheme, values) -> None:
+    stats = NormStats(
+        mean=(0.5, -3.0, 10.0), std=(0.01, 2.0, 30.0), min=(-2, -3, -4), max=(2, 3, 4), q01=(-1.5,) * 3, q99=(1.5,) * 3
     )
-    unnormalised = normalisation.inverse(arrays_["in.y"])
-    np.testing.assert_allclose(unnormalised, arrays_[f"out.{scheme}.unnormalised_y"], rtol=1e-9, atol=1e-9)
+    normalisation = Normalisation(scheme, stats if SCHEMES[scheme].needs else None)
+    restored = normalisation.inverse(normalisation.forward(values))
+    np.testing.assert_allclose(restored, values, rtol=1e-5, atol=1e-5)  # some add their epsilon in one direction only
+
+
+def test_binary_is_on_above_one_half() -> None:
+    assert Normalisation("groot_binary").forward(np.array([0.0, 0.5, 0.51, 2.0])).tolist() == [0, 0, 1, 1]
 
 
 def test_statistics_of_radians_are_those_of_act(normalisation_golden) -> None:
@@ -71,6 +128,12 @@ def test_identity_changes_nothing() -> None:
             "as many means as stds, found 1 and 2",
         ),
         ({"scheme": "act_mean_std", "stats": {"mean": [float("nan")], "std": [1.0]}}, "expected finite means"),
+        ({"scheme": "groot_binary", "stats": {"mean": [0.0], "std": [1.0]}}, "if the scheme is not 'groot_binary'"),
+        ({"scheme": "groot_q99", "stats": {"mean": [0.0], "std": [1.0]}}, "['q01', 'q99'] with 'groot_q99', found no"),
+        ({"scheme": "groot_q99", "stats": {"q01": [0.0], "q99": [-1.0]}}, "q01 <= q99"),
+        ({"scheme": "groot_q99", "stats": {"q01": [0.0], "q99": [1.0], "mask": [True]}}, "expected no mask"),
+        ({"scheme": "oft_bounds", "stats": {"min": [0.0], "max": [1.0], "mask": [True] * 2}}, "statistics of one size"),
+        ({"scheme": "oft_bounds", "stats": {"mask": [True]}}, "expected statistics of one size"),
         ({"scheme": "quantiles", "stats": {"mean": [0.0], "std": [1.0]}}, "scheme: expected 'identity'"),
     ],
 )
@@ -78,6 +141,13 @@ def test_unusable_statistics_are_refused(data, message) -> None:
     with pytest.raises(ConfigError) as caught:
         config.from_mapping(Normalisation, data, "policy")
     assert message in str(caught.value)
+
+
+def test_only_what_is_known_is_written() -> None:
+    normalisation = Normalisation("oft_bounds", NormStats(min=(0.0,), max=(1.0,), mask=(False,)))
+    plain = config.to_mapping(normalisation)
+    assert plain["stats"] == {"min": [0.0], "max": [1.0], "mask": [False]}
+    assert config.from_mapping(Normalisation, plain, "copy") == normalisation
 
 
 def test_imagenet_survives_the_way_through_yaml() -> None:

@@ -102,5 +102,5 @@ def _require_sizes(normalisation: Mapping[str, Normalisation], sizes: Mapping[st
         if key not in normalisation:
             raise CheckpointError(f"{what}: normalisation.{key}: missing; there are {sorted(normalisation)}")
         stats = normalisation[key].stats
-        if stats is not None and len(stats.mean) != size:
-            raise CheckpointError(f"{what}: normalisation.{key}: expected {size} values, found {len(stats.mean)}")
+        if stats is not None and stats.size != size:
+            raise CheckpointError(f"{what}: normalisation.{key}: expected {size} values, found {stats.size}")

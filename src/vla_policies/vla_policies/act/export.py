@@ -30,6 +30,7 @@ ORIGINAL_FILE = "policy_best.ckpt"
 
 # The schemes differ by LeRobot's 1e-8 that is added to a standard deviation. From here on that is less than 1e-5 of it.
 SMALLEST_COMMON_STD = 1e-3
+_COMMON_SCHEMES = ("identity", "act_mean_std", "lerobot_mean_std")
 _IMAGENET_TOLERANCE = 1e-6  # its constants may have been rounded to 32 bits
 
 Difference = tuple[str, object, object]  # what, expected, found
@@ -192,14 +193,21 @@ def _original_differences(config: PolicyConfig) -> list[Difference]:
 def _is_imagenet(normalisation: Normalisation) -> bool:
     expected, found = IMAGENET.stats, normalisation.stats
     assert expected is not None
-    return found is not None and np.allclose(
-        (found.mean, found.std), (expected.mean, expected.std), rtol=0.0, atol=_IMAGENET_TOLERANCE
+    return (
+        found is not None
+        and bool(found.mean)
+        and np.allclose((found.mean, found.std), (expected.mean, expected.std), rtol=0.0, atol=_IMAGENET_TOLERANCE)
     )
 
 
 def _scheme_differences(config: PolicyConfig, scheme: SchemeName) -> list[Difference]:
     """Keys whose numbers would change with the other scheme."""
-    return [
+    others: list[Difference] = [
+        (f"normalisation.{key}", scheme, found.scheme)
+        for key, found in config.normalisation.items()
+        if found.scheme not in _COMMON_SCHEMES
+    ]
+    return others or [
         (
             f"normalisation.{key}: smallest std with '{found.scheme}'",
             f"at least {SMALLEST_COMMON_STD}",
