@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 import torch
 from torch import Tensor
 
 from vla_policies.heads import flow_matching
 from vla_policies.pi0.masks import block_mask, positions, suffix_mask
+from vla_policies.pi0.paligemma import cast_towers
 
 TOLERANCE = 2e-5
 WITH_EXACT_TIMES = 2e-4
@@ -120,3 +123,13 @@ def test_every_action_may_have_its_own_time(variant) -> None:
     one = variant.model.velocity(noise, torch.full((2,), 0.3), variant.state, prefix)
     each = variant.model.velocity(noise, torch.full(noise.shape[:2], 0.3), variant.state, prefix)
     close(each, one, 1e-6)
+
+
+def test_in_16_bits_the_actions_are_about_the_same(variant) -> None:
+    model = copy.deepcopy(variant.model)
+    cast_towers(model.paligemma_with_expert, torch.bfloat16)
+    prefix = model.encode(*variant.observation)
+    assert prefix.layers[0].keys.dtype == torch.bfloat16
+    velocity = model.velocity(variant.input("noise"), torch.ones(2), variant.state, prefix)
+    assert velocity.dtype == torch.float32
+    close(velocity, variant.mid("first_velocity"), 0.1)  # of values up to about 4
