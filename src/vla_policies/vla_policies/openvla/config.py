@@ -74,7 +74,7 @@ class OpenVlaConfig:
     """
 
     head: Head = "l1"
-    """``l1``, ``discrete``, ``diffusion``: all numbers of a chunk at once (OFT); ``autoregressive``: one after the other (OpenVLA)"""
+    """``autoregressive``: OpenVLA's, number by number; the others: OFT's, all numbers of a chunk at once"""
     use_proprio: bool = True
     film: bool = False
     """the vision towers see what the prompt says (OFT+)"""
