@@ -140,7 +140,7 @@ def test_a_wrong_configuration_is_refused_with_the_key(change, message, folder) 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda data: data.update(family="gpt"), "family: expected 'act', found 'gpt'"),
+        (lambda data: data.update(family="gpt"), "family: expected 'act', "),
         (lambda data: data["normalisation"].pop("action"), "normalisation.action: missing"),
         (
             lambda data: data["normalisation"]["qpos"]["stats"].update(mean=[0.0], std=[1.0]),

@@ -25,13 +25,14 @@ def describe(path: Path | str, told: Told = NOTHING_TOLD) -> dict[str, Any]:
     checkpoint = read_any(path, told)
     file = weights_file(path)
     config = checkpoint.config
+    network = hyper_parameters(config.family, config.network, config.name)
     return {
         "name": config.name,
         "policy_id": f"{config.name}@{weights_digest(file)}",
         "container": container_of(path),
         "family": config.family,
-        "head": FAMILIES[config.family].head,
-        "network": configuration.to_mapping(hyper_parameters(config.family, config.network, config.name)),
+        "head": FAMILIES[config.family].head_for(network),
+        "network": configuration.to_mapping(network),
         "parameters": sum(parameter.numel() for parameter in checkpoint.skeleton().parameters()),
         "weights_bytes": file.stat().st_size,
         **_ends(checkpoint),

@@ -12,6 +12,10 @@ from vla_core import config
 from vla_core.errors import CheckpointError, choice
 from vla_policies.act import ActConfig, ActNetwork
 from vla_policies.batch import NetworkShape
+from vla_policies.crossformer import CrossFormerConfig, CrossFormerPolicy
+from vla_policies.normalisation import SchemeName
+from vla_policies.openvla import OpenVlaConfig, OpenVlaNetwork
+from vla_policies.pi0 import Pi0Config, Pi0PolicyNetwork, Pi05Config
 
 
 @dataclass(frozen=True)
@@ -21,15 +25,30 @@ class Family:
     Attributes:
         config: frozen dataclass of the network's hyper-parameters.
         build: makes a :class:`vla_policies.batch.PolicyNetwork` from them and the sizes of its ends.
-        head: name of the module of ``heads`` that turns its readouts into actions.
+        head: name of the module of ``heads`` that turns its readouts into actions; empty if the hyper-parameters say which,
+            as ``head_module``.
+        state_scheme: how proprioception is normalised where such a network is trained here.
+        action_scheme: and actions. Heads that bin or clip them need them within -1 and 1.
     """
 
     config: type[Any]
     build: Callable[[Any, NetworkShape], nn.Module]
-    head: str
+    head: str = ""
+    state_scheme: SchemeName = "act_mean_std"
+    action_scheme: SchemeName = "act_mean_std"
+
+    def head_for(self, hyper_parameters: Any) -> str:
+        """Name of the module of ``heads`` that a network with these hyper-parameters has."""
+        return self.head or str(hyper_parameters.head_module)
 
 
-FAMILIES = {"act": Family(ActConfig, ActNetwork, head="l1_regression")}
+FAMILIES = {
+    "act": Family(ActConfig, ActNetwork, head="l1_regression"),
+    "crossformer": Family(CrossFormerConfig, CrossFormerPolicy, head="readout_l1"),
+    "openvla": Family(OpenVlaConfig, OpenVlaNetwork, state_scheme="oft_proprio_bounds", action_scheme="oft_bounds"),
+    "pi0": Family(Pi0Config, Pi0PolicyNetwork, head="flow_matching"),
+    "pi05": Family(Pi05Config, Pi0PolicyNetwork, head="flow_matching"),
+}
 
 
 def hyper_parameters(family: str, data: Mapping[str, Any], where: str) -> Any:
@@ -44,9 +63,14 @@ def hyper_parameters(family: str, data: Mapping[str, Any], where: str) -> Any:
         CheckpointError: there is no such family.
         ConfigError: a hyper-parameter is wrong or unknown.
     """
-    if family not in FAMILIES:
-        raise CheckpointError(f"{where}: family: expected {choice(FAMILIES)}, found '{family}'")
-    return config.from_mapping(FAMILIES[family].config, dict(data), f"{where}: network")
+    return config.from_mapping(require_family(family, where).config, dict(data), f"{where}: network")
+
+
+def require_family(name: str, where: str) -> Family:
+    """The family of that name. Raises CheckpointError, with ``where`` it is named, if there is none."""
+    if name not in FAMILIES:
+        raise CheckpointError(f"{where}: family: expected {choice(FAMILIES)}, found '{name}'")
+    return FAMILIES[name]
 
 
 def build_network(family: str, data: Mapping[str, Any], shape: NetworkShape, where: str) -> nn.Module:

@@ -38,7 +38,10 @@ def read_tokenizer(path: Path) -> Tokenizer:
             f"{path}: expected a token for every byte, as Llama 2 has them, found none for {missing[0]}"
         )
     ranks = {_pair(merge, path): rank for rank, merge in enumerate(merges)}
-    return lambda text: [vocabulary[symbol] for symbol in _merge(_symbols(text, vocabulary), ranks)]
+    unknown = ["".join(pair) for pair in ranks if "".join(pair) not in vocabulary]
+    if unknown or not all(isinstance(number, int) for number in vocabulary.values()):
+        raise CheckpointError(f"{path}: expected a number for every symbol, found none for {unknown[:1] or 'some'}")
+    return lambda text: [vocabulary[symbol] for symbol in merge_pairs(_symbols(text, vocabulary), ranks)]
 
 
 def _read_model(path: Path) -> Mapping[str, Any]:
@@ -73,7 +76,7 @@ def _symbols(text: str, vocabulary: Mapping[str, int]) -> list[str]:
     return symbols
 
 
-def _merge(symbols: list[str], ranks: Mapping[tuple[str, str], int]) -> list[str]:
+def merge_pairs(symbols: list[str], ranks: Mapping[tuple[str, str], int]) -> list[str]:
     """Joins neighbours, the pair of the lowest rank first and from left to right, until none is left that has a rank."""
     while len(symbols) > 1:
         best = min(pairwise(symbols), key=lambda pair: ranks.get(pair, len(ranks)))

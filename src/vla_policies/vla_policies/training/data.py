@@ -14,6 +14,7 @@ from vla_core.episodes import EpisodeReader
 from vla_core.errors import EpisodeError
 from vla_policies.batch import NetworkInputs, NetworkTargets
 from vla_policies.data import EpisodeDataset, Window, WindowSpec
+from vla_policies.families import require_family
 from vla_policies.normalisation import Normalisation
 from vla_policies.pipeline import Pipeline
 from vla_policies.spec import PolicySpec
@@ -77,7 +78,8 @@ def read_training_data(config: TrainConfig, episodes: Sequence[Path]) -> Trainin
         embodiment = reader.info.metadata.embodiment
     spec = config.spec_for(embodiment)
     demonstrations = EpisodeDataset(episodes, windows_for(spec), memory_limit_bytes=config.data.memory_limit_gib * _GIB)
-    normalisation = normalisation_of(demonstrations, spec, embodiment)
+    family = require_family(config.family, f"preset '{config.name}'")
+    normalisation = normalisation_of(demonstrations, spec, embodiment, family.state_scheme, family.action_scheme)
     optimisation = config.optimisation
     training, validation = split_episodes(len(episodes), config.data.validation_share, optimisation.seed)
     return TrainingData(
