@@ -23,7 +23,7 @@ _FEEDFORWARD = 4  # its width, in widths of a token
 
 
 class Attention(nn.Module):
-    """Multi-head attention of queries to a memory. There is no mask: as in the reference, the padding of a prompt is attended to."""
+    """Multi-head attention to a memory. There is no mask: as in the reference, the padding of prompts is attended to."""
 
     def __init__(self, dim: int, heads: int, memory_dim: int, dropout: float) -> None:
         super().__init__()
