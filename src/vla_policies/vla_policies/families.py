@@ -13,6 +13,7 @@ from vla_core.errors import CheckpointError, choice
 from vla_policies.act import ActConfig, ActNetwork
 from vla_policies.batch import NetworkShape
 from vla_policies.crossformer import CrossFormerConfig, CrossFormerPolicy
+from vla_policies.groot import GrootConfig, GrootNetwork
 from vla_policies.normalisation import SchemeName
 from vla_policies.openvla import OpenVlaConfig, OpenVlaNetwork
 from vla_policies.pi0 import Pi0Config, Pi0PolicyNetwork, Pi05Config
@@ -45,6 +46,7 @@ class Family:
 FAMILIES = {
     "act": Family(ActConfig, ActNetwork, head="l1_regression"),
     "crossformer": Family(CrossFormerConfig, CrossFormerPolicy, head="readout_l1"),
+    "groot": Family(GrootConfig, GrootNetwork, head="flow_matching_dit"),
     "openvla": Family(OpenVlaConfig, OpenVlaNetwork, state_scheme="oft_proprio_bounds", action_scheme="oft_bounds"),
     "pi0": Family(Pi0Config, Pi0PolicyNetwork, head="flow_matching"),
     "pi05": Family(Pi05Config, Pi0PolicyNetwork, head="flow_matching"),

@@ -76,14 +76,15 @@ def guided_velocity(velocity: Field, previous: Tensor, weights: Tensor, max_weig
     Args:
         velocity: of x (B, K, A) where ``progress`` (B,) has been made: towards the actions as progress grows.
         previous: the old chunk (B, K, A); its first action is that of the new chunk's first step.
-        weights: of its actions (K,), see :func:`prefix_weights`; where they are 0, what it holds has no effect.
+        weights: of its actions (K,), see :func:`prefix_weights`, or of each of their dimensions (K, A); where they are 0, what
+            it holds has no effect.
         max_weight: bound of the guidance.
 
     Returns:
         A field of the same kind. It needs gradients with respect to x and turns them on for itself, but not in torch's
         inference mode, and what ``velocity`` refers to must not have been made in that mode.
     """
-    held = weights.to(previous)[:, None]
+    held = weights.to(previous)[:, None] if weights.dim() == 1 else weights.to(previous)
 
     def guided(x: Tensor, progress: Tensor) -> Tensor:
         rest = (1.0 - progress)[:, None, None]
