@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from vla_policies.act.position import sine_positions_2d
+from vla_policies.backbones.key_points import key_points
 
 
 class FeatureMapTokens(nn.Module):
@@ -47,8 +48,4 @@ class KeyPointTokens(nn.Module):
 
     def key_points(self, features: Tensor) -> Tensor:
         """Features (B, C, h, w) to key points (B, n, 2): column and row, each from -1 (first) to 1 (last)."""
-        height, width = features.shape[-2:]
-        weights = self.attention(features).flatten(2).softmax(dim=-1).unflatten(-1, (height, width))
-        columns = weights.sum(dim=-2) @ torch.linspace(-1.0, 1.0, width).to(features)
-        rows = weights.sum(dim=-1) @ torch.linspace(-1.0, 1.0, height).to(features)
-        return torch.stack([columns, rows], dim=-1)
+        return key_points(self.attention(features))

@@ -75,6 +75,13 @@ class ImageGroup:
     """the encoder is conditioned on language"""
     tokens: Count = 49
     """of an image; 7x7 cells for 224x224 pixels"""
+    key_points: Annotated[int, Constraint(ge=0)] = 0
+    """0: every cell of the feature map is a token. Else there is one token, of where so many maps are largest, which is learned
+    from fewer demonstrations; the published weights have none"""
+
+    def __post_init__(self) -> None:
+        if self.key_points and self.tokens != 1:
+            raise ValueError(f"tokens: expected 1 with key_points, found {self.tokens}")
 
 
 @dataclass(frozen=True)
@@ -141,7 +148,11 @@ class CrossFormerConfig:
     head: str = "joint"
     """the readout that acts"""
     image_size: tuple[Count, Count] = (224, 224)
-    """height and width of all images [px]"""
+    """height and width of all images [px]; only without ``ends``, as the two below"""
+    key_points: Annotated[int, Constraint(ge=0)] = 0
+    """of each camera; 0: every cell of its feature map is a token"""
+    state_dropout: Share = 0.0
+    """of the state's numbers, in training"""
     language: Literal["none", "hashed", "table"] = "hashed"
     """``hashed``: embeddings made from the words' hashes, to train from scratch with; ``table``: those of an encoder, kept with
     the weights, of ``instructions``"""

@@ -21,6 +21,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from vla_policies.backbones.key_points import key_points
 from vla_policies.crossformer.attention import Group, attention_mask
 from vla_policies.crossformer.config import Ends, ImageGroup, Trunk
 from vla_policies.crossformer.resnet import ResNet
@@ -70,7 +71,15 @@ class CrossFormer(nn.Module):
         self.ends = ends
         dim, horizon = trunk.token_dim, trunk.max_horizon
         self.backbones = nn.ModuleDict({name: _encoder(trunk, group) for name, group in ends.images.items()})
-        widths = {**dict.fromkeys(ends.images, trunk.encoder.channels), **dict.fromkeys(ends.vectors, 1)}
+        self.key_points = nn.ModuleDict(
+            {
+                name: nn.Conv2d(trunk.encoder.channels, group.key_points, 1)
+                for name, group in ends.images.items()
+                if group.key_points
+            }
+        )
+        widths = {name: 2 * group.key_points or trunk.encoder.channels for name, group in ends.images.items()}
+        widths |= dict.fromkeys(ends.vectors, 1)
         self.projections = nn.ModuleDict({name: nn.Linear(width, dim) for name, width in widths.items()})
         counts = {name: group.tokens for name, group in ends.images.items()}
         counts |= {name: group.size for name, group in ends.vectors.items()}
@@ -130,7 +139,7 @@ class CrossFormer(nn.Module):
         return made
 
     def _image_tokens(self, name: str, images: Tensor, task: Task) -> Tensor:
-        """Images (B, T, 3, H, W) to tokens (B, T, n, d), the cells of the feature map row by row."""
+        """Images (B, T, 3, H, W) to tokens (B, T, n, d): the cells of the feature map row by row, or its key points."""
         batch, timesteps = images.shape[:2]
         group = self.ends.images[name]
         if group.goal:
@@ -142,7 +151,10 @@ class CrossFormer(nn.Module):
                 raise ValueError(f"expected an embedding of the instruction for the image group '{name}', found none")
             embedding = task.language.repeat_interleave(timesteps, dim=0)
         features = self.backbones[name](images.flatten(0, 1), embedding)
-        cells = features.flatten(2).transpose(1, 2)
+        if group.key_points:
+            cells = key_points(self.key_points[name](features)).flatten(1)[:, None]
+        else:
+            cells = features.flatten(2).transpose(1, 2)
         if cells.shape[1] != group.tokens:
             height, width = images.shape[-2:]
             raise ValueError(
