@@ -2,5 +2,6 @@
 
 from vla_policies.pi0.config import Pi0Config, Pi05Config
 from vla_policies.pi0.model import Pi0Model
+from vla_policies.pi0.policy_network import Pi0PolicyNetwork
 
-__all__ = ["Pi0Config", "Pi0Model", "Pi05Config"]
+__all__ = ["Pi0Config", "Pi0Model", "Pi0PolicyNetwork", "Pi05Config"]

@@ -78,6 +78,8 @@ class Pi0Config:
     """path of a SentencePiece model (``paligemma_tokenizer.model``); without one, bytes are the tokens"""
     prompt_length: Count = 48
     """tokens of the prompt, padded"""
+    pad_prompts: bool = True
+    """False: only as far as the longest of the batch; the same actions for less work, but tensors of changing sizes"""
     default_prompt: str = ""
     """where an observation has none"""
     action_dim: Count = 32
