@@ -48,8 +48,8 @@ FAMILIES = {
     "crossformer": Family(CrossFormerConfig, CrossFormerPolicy, head="readout_l1"),
     "groot": Family(GrootConfig, GrootNetwork, head="flow_matching_dit"),
     "openvla": Family(OpenVlaConfig, OpenVlaNetwork, state_scheme="oft_proprio_bounds", action_scheme="oft_bounds"),
-    "pi0": Family(Pi0Config, Pi0PolicyNetwork, head="flow_matching"),
-    "pi05": Family(Pi05Config, Pi0PolicyNetwork, head="flow_matching"),
+    "pi0": Family(Pi0Config, Pi0PolicyNetwork, "flow_matching", "openpi_mean_std", "openpi_mean_std"),
+    "pi05": Family(Pi05Config, Pi0PolicyNetwork, "flow_matching", "openpi_quantiles", "openpi_quantiles"),
 }
 
 

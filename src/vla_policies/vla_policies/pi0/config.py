@@ -86,8 +86,7 @@ class Pi0Config:
     """of the network: actions and states are padded to it"""
     conditioning: Literal["concat_time", "ada_rms"] = "concat_time"
     state_input: Literal["token", "text", "none"] = "token"
-    state_text_range: Annotated[float, Constraint(gt=0)] = 1.0
-    """with ``state_input: text``, the normalised state from minus to plus this is told in 256 steps"""
+    """``text``: in 256 steps from -1 to 1, so it must be normalised by quantiles; ``none``: as openpi's pi05_libero"""
     loss_dims: Literal["all", "real"] = "all"
     """whether padded action dimensions are trained, too, as in openpi"""
     sampling_steps: Count = 10

@@ -140,7 +140,7 @@ class Pi0PolicyNetwork(nn.Module):
         """Token numbers of the prompts, and of the state where it is text, (B, T), and which are no padding (B, T)."""
         tasks = inputs.prompts or (self.config.default_prompt,) * len(inputs.state)
         if self.config.state_input == "text":
-            steps = prompts.state_steps(inputs.state, self.config.state_text_range).tolist()
+            steps = prompts.state_steps(inputs.state).tolist()
             rows = [
                 prompts.instruction_and_state_tokens(task, state, self._encode_text)
                 for task, state in zip(tasks, steps, strict=True)

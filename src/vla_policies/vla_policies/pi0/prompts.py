@@ -51,10 +51,10 @@ def instruction_and_state_tokens(task: str, state: Sequence[int], encode: Encode
     return [BEGIN, *encode(f"Task: {_cleaned(task)}, State: {told};\nAction: ")]
 
 
-def state_steps(state: Tensor, largest: float = 1.0) -> Tensor:
-    """A normalised state (B, S) in 256 equal steps from ``-largest`` to ``largest``, 0 to 255; what is below is -1, above 255."""
+def state_steps(state: Tensor) -> Tensor:
+    """A normalised state (B, S) in 256 equal steps from -1 to 1, 0 to 255; what is below is -1, what is above 255."""
     edges = torch.linspace(-1.0, 1.0, STATE_STEPS + 1, device=state.device)[:-1]
-    return torch.bucketize(state.contiguous() / largest, edges, right=True) - 1
+    return torch.bucketize(state.contiguous(), edges, right=True) - 1
 
 
 def padded(prompts: Sequence[Sequence[int]], length: int) -> tuple[Tensor, Tensor]:
