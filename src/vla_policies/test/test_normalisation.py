@@ -74,7 +74,7 @@ def test_vectors_of_openpi_may_have_another_size_than_the_statistics(name, norma
     np.testing.assert_allclose(normalisation.forward(values["in.x"][:, : short.shape[1]]), short, rtol=1e-9, atol=1e-9)
 
 
-@pytest.mark.parametrize("scheme", [name for name in SCHEMES if name not in ("act_mean_std", "groot_binary")])
+@pytest.mark.parametrize("scheme", [name for name in SCHEMES if name not in ("groot_binary", "joined")])
 @given(values=arrays(np.float64, (5, 3), elements=st.floats(-1.0, 1.0)))
 def test_inverse_undoes_forward_inside_of_the_bounds(scheme, values) -> None:
     stats = NormStats(
@@ -86,7 +86,18 @@ def test_inverse_undoes_forward_inside_of_the_bounds(scheme, values) -> None:
 
 
 def test_binary_is_on_above_one_half() -> None:
-    assert Normalisation("groot_binary").forward(np.array([0.0, 0.5, 0.51, 2.0])).tolist() == [0, 0, 1, 1]
+    binary = Normalisation("groot_binary", NormStats(min=(0.0,) * 4, max=(1.0,) * 4))
+    assert binary.forward(np.array([0.0, 0.5, 0.51, 2.0])).tolist() == [0, 0, 1, 1]
+
+
+def test_parts_of_a_vector_have_schemes_of_their_own() -> None:
+    arm = Normalisation("groot_min_max", NormStats(min=(0.0, -1.0), max=(2.0, 1.0)))
+    gripper = Normalisation("groot_binary", NormStats(min=(0.0,), max=(1.0,)))
+    whole = Normalisation("joined", parts=(arm, gripper))
+    assert whole.size == 3
+    assert whole.forward(np.array([[1.0, 0.5, 0.7]])).tolist() == [[0.0, 0.5, 1.0]]
+    assert whole.inverse(np.array([[0.0, 0.5, 0.2]])).tolist() == [[1.0, 0.5, 0.0]]
+    assert config.from_mapping(Normalisation, config.to_mapping(whole), "copy") == whole
 
 
 def test_statistics_of_radians_are_those_of_act(normalisation_golden) -> None:
@@ -128,7 +139,12 @@ def test_identity_changes_nothing() -> None:
             "as many means as stds, found 1 and 2",
         ),
         ({"scheme": "act_mean_std", "stats": {"mean": [float("nan")], "std": [1.0]}}, "expected finite means"),
-        ({"scheme": "groot_binary", "stats": {"mean": [0.0], "std": [1.0]}}, "if the scheme is not 'groot_binary'"),
+        (
+            {"scheme": "joined", "stats": {"mean": [0.0], "std": [1.0]}},
+            "expected parts exactly if the scheme is 'joined'",
+        ),
+        ({"scheme": "joined", "parts": [{"scheme": "identity"}]}, "expected parts with statistics"),
+        ({"scheme": "identity", "parts": [{"scheme": "identity"}]}, "expected parts exactly if"),
         ({"scheme": "groot_q99", "stats": {"mean": [0.0], "std": [1.0]}}, "['q01', 'q99'] with 'groot_q99', found no"),
         ({"scheme": "groot_q99", "stats": {"q01": [0.0], "q99": [-1.0]}}, "q01 <= q99"),
         ({"scheme": "groot_q99", "stats": {"q01": [0.0], "q99": [1.0], "mask": [True]}}, "expected no mask"),

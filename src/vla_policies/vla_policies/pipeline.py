@@ -101,6 +101,6 @@ def _require_sizes(normalisation: Mapping[str, Normalisation], sizes: Mapping[st
     for key, size in sizes.items():
         if key not in normalisation:
             raise CheckpointError(f"{what}: normalisation.{key}: missing; there are {sorted(normalisation)}")
-        stats = normalisation[key].stats
-        if stats is not None and stats.size != size:
-            raise CheckpointError(f"{what}: normalisation.{key}: expected {size} values, found {stats.size}")
+        found = normalisation[key].size
+        if found is not None and found != size:
+            raise CheckpointError(f"{what}: normalisation.{key}: expected {size} values, found {found}")

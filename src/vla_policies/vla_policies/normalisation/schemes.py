@@ -20,7 +20,7 @@ in whether a mask leaves out dimensions. All of that moves a robot, so each has 
     crossformer_bounds   q01, q99    2 (x - low) / (high - low + eps) - 1  1e-8, forward    yes    yes   -1, or clipped
     groot_min_max        min, max    2 (x - low) / (high - low) - 1        none             no     no    0; back: the minimum
     groot_q99            q01, q99    2 (x - low) / (high - low) - 1        none             all    no    left, then clipped
-    groot_binary         none        x > 0.5                               (inverse: the same)
+    groot_binary         min, max    x > 0.5, in both directions; the statistics only say how many dimensions there are
 """
 
 from __future__ import annotations
@@ -53,6 +53,7 @@ SchemeName = Literal[
     "groot_min_max",
     "groot_q99",
     "groot_binary",
+    "joined",
 ]
 
 LEROBOT_EPS = 1e-8
@@ -236,5 +237,6 @@ SCHEMES: dict[str, Scheme] = {
     "groot_min_max": _groot_bounds("min", "max", still=np.zeros_like, clip=False),
     "groot_q99": _groot_bounds("q01", "q99", still=np.asarray, clip=True),
     "groot_mean_std": _groot_mean_std(),
-    "groot_binary": Scheme((), _is_on, _is_on),
+    "groot_binary": Scheme(("min", "max"), _is_on, _is_on),
+    "joined": Scheme((), lambda x, _: x, lambda y, _: y),  # each part of it has a scheme of its own
 }
