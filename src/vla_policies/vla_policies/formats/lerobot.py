@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from vla_core.errors import CheckpointError, choice
+from vla_policies.formats.json_file import read_json
 from vla_policies.normalisation import LEROBOT_EPS, Normalisation, NormStats
 from vla_policies.weights import read_weights, write_weights
 
@@ -114,7 +115,7 @@ def read_lerobot(folder: Path | str, kind: str) -> LeRobotPolicy:
         CheckpointError: a file is missing, damaged, or of another type of policy.
     """
     folder = Path(folder)
-    config = _read_json(folder / CONFIG_FILE)
+    config = read_json(folder / CONFIG_FILE)
     if config.get("type") != kind:
         raise CheckpointError(f"{folder / CONFIG_FILE}: type: expected '{kind}', found {config.get('type')!r}")
     tensors = read_weights(folder / WEIGHTS_FILE)
@@ -200,7 +201,7 @@ def _processor_stats(folder: Path, config: Mapping[str, Any]) -> dict[str, dict[
 
 
 def _steps(path: Path) -> list[dict[str, Any]]:
-    steps = _read_json(path).get("steps")
+    steps = read_json(path).get("steps")
     if not isinstance(steps, list) or not all(isinstance(step, dict) for step in steps):
         raise CheckpointError(f"{path}: steps: expected a list of steps, found {steps!r}")
     return steps
@@ -235,18 +236,6 @@ def _legacy_stats(tensors: Mapping[str, Tensor], config: Mapping[str, Any]) -> d
         if found and found.group(1) in names:
             stats.setdefault(names[found.group(1)], {})[found.group(2)] = tensor
     return stats
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        data = json.loads(path.read_text())
-    except OSError as error:
-        raise CheckpointError(f"{path}: cannot be read ({error.strerror or error})") from error
-    except ValueError as error:
-        raise CheckpointError(f"{path}: is not JSON: {error}") from error
-    if not isinstance(data, dict):
-        raise CheckpointError(f"{path}: expected a JSON object, found a {type(data).__name__}")
-    return data
 
 
 def _is_shape(value: Any) -> bool:
