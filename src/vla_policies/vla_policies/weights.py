@@ -1,4 +1,4 @@
-"""Weights on disk (safetensors: numbers and names, nothing that could be executed) and in a network."""
+"""Weights on disk (numbers and names, nothing that is executed) and in a network."""
 
 from __future__ import annotations
 
@@ -34,6 +34,35 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     return weights
 
 
+def read_torch_weights(path: Path) -> dict[str, Tensor]:
+    """Reads a file that ``torch.save`` wrote, names with tensors, onto the processor. Nothing in it is executed.
+
+    Raises:
+        CheckpointError: it is missing, damaged, or holds anything else, or a number that is not finite.
+    """
+    try:
+        weights = torch.load(path, map_location="cpu", weights_only=True)
+    except OSError as error:
+        raise CheckpointError(f"{path}: cannot be read ({error.strerror or error})") from error
+    except Exception as error:  # a damaged file can make torch's reader raise nearly anything
+        raise CheckpointError(
+            f"{path}: expected a file of weights and nothing else, found another or a damaged one: {_reason(error)}"
+        ) from error
+    if not isinstance(weights, dict):
+        raise CheckpointError(f"{path}: expected names with tensors, found a {type(weights).__name__}")
+    for name, value in weights.items():
+        if not isinstance(name, str) or not isinstance(value, Tensor):
+            raise CheckpointError(f"{path}: expected names with tensors, found {name!r} with a {type(value).__name__}")
+    require_finite(weights, str(path))
+    return weights
+
+
+def _reason(error: Exception) -> str:
+    """The line that says what was found. torch's other lines advise to read the file without protection."""
+    lines = [line for line in str(error).splitlines() if line.strip()]
+    return next((line for line in lines if "unsupported" in line.lower()), (lines or [type(error).__name__])[0])
+
+
 def write_weights(path: Path, weights: Mapping[str, Tensor]) -> None:
     """Writes a safetensors file; an existing one is replaced only when the new one is complete.
 
@@ -43,10 +72,22 @@ def write_weights(path: Path, weights: Mapping[str, Tensor]) -> None:
     partial = path.with_name(path.name + ".partial")
     try:
         # not save_file, which makes a file that nobody else may read
-        partial.write_bytes(save({name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}))
+        partial.write_bytes(save(_apart(weights)))
         os.replace(partial, path)
     except (OSError, SafetensorError) as error:
         raise CheckpointError(f"{path}: cannot be written ({error})") from error
+
+
+def _apart(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """On the processor, and each with memory of its own: safetensors keeps no tensor that is tied to another one."""
+    found: set[int] = set()
+    separate = {}
+    for name, tensor in weights.items():
+        tensor = tensor.detach().cpu().contiguous()
+        place = tensor.untyped_storage().data_ptr()
+        separate[name] = tensor.clone() if place in found else tensor
+        found.add(place)
+    return separate
 
 
 def require_finite(weights: Mapping[str, Tensor], where: str) -> None:

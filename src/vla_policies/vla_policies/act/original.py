@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from vla_core import config as configuration
@@ -21,7 +20,7 @@ from vla_policies.formats.restricted_pickle import read_arrays
 from vla_policies.normalisation import IMAGENET, Normalisation, NormStats
 from vla_policies.pipeline import ACTION
 from vla_policies.spec import PolicySpec, image_size
-from vla_policies.weights import require_finite
+from vla_policies.weights import read_torch_weights
 
 STATS_FILE = "dataset_stats.pkl"
 
@@ -56,7 +55,7 @@ def read_original(
         EmbodimentMismatch: its state or actions are of another size than the robot's, or the robot has no such camera.
     """
     path = Path(path)
-    weights = from_layout(_read_ckpt(path), "original")
+    weights = from_layout(read_torch_weights(path), "original")
     if bgr:
         weights[_FIRST_CONVOLUTION] = _shaped(weights, _FIRST_CONVOLUTION, 4, str(path)).flip(1)
     network = _hyper_parameters(weights, heads, str(path))
@@ -86,30 +85,6 @@ def read_original(
         ),
         weights,
     )
-
-
-def _read_ckpt(path: Path) -> Mapping[str, Tensor]:
-    try:
-        weights = torch.load(path, map_location="cpu", weights_only=True)
-    except OSError as error:
-        raise CheckpointError(f"{path}: cannot be read ({error.strerror or error})") from error
-    except Exception as error:  # a damaged file can make torch's reader raise nearly anything
-        raise CheckpointError(
-            f"{path}: expected a file of weights and nothing else, found another or a damaged one: {_reason(error)}"
-        ) from error
-    if not isinstance(weights, dict):
-        raise CheckpointError(f"{path}: expected names with tensors, found a {type(weights).__name__}")
-    for name, value in weights.items():
-        if not isinstance(name, str) or not isinstance(value, Tensor):
-            raise CheckpointError(f"{path}: expected names with tensors, found {name!r} with a {type(value).__name__}")
-    require_finite(weights, str(path))
-    return weights
-
-
-def _reason(error: Exception) -> str:
-    """The line that says what was found. torch's other lines advise to read the file without protection."""
-    lines = [line for line in str(error).splitlines() if line.strip()]
-    return next((line for line in lines if "unsupported" in line.lower()), (lines or [type(error).__name__])[0])
 
 
 def _hyper_parameters(weights: Mapping[str, Tensor], heads: int, where: str) -> ActConfig:
