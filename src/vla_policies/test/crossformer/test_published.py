@@ -1,0 +1,379 @@
+"""Published checkpoints of CrossFormer, made by the test from the golden weights: they load, or what is wrong is said."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import json
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from flax_files import packed, tree_of
+from recipe import Golden, read_golden
+
+from vla_core import config as configuration
+from vla_core.embodiment import Embodiment
+from vla_core.errors import CheckpointError, EmbodimentMismatch
+from vla_policies.checkpoint import PolicyConfig, read_checkpoint, write_checkpoint
+from vla_policies.crossformer.network import CrossFormer, History, Task, normalise_pixels
+from vla_policies.crossformer.published import Use, parameters_file, read_crossformer
+from vla_policies.errors import MissingInformation
+from vla_policies.policy import TorchPolicy
+from vla_policies.weights import require_fit
+
+PATH = "crossformer_transformer/"
+EMBEDDINGS = {"": torch.zeros(8), "pick the cube": torch.linspace(-1.0, 1.0, 8)}
+GROUPS = {"primary": "front", "nav": "wrist", "arm": "qpos"}
+USE = Use("joint", GROUPS, "fr3", EMBEDDINGS)
+STEP = 300000
+
+
+def module(name: str, **kwargs: object) -> dict[str, Any]:
+    return {"module": "crossformer.model.components", "name": name, "args": [], "kwargs": kwargs}
+
+
+def image_tokenizer(key: str, film: bool) -> dict[str, Any]:
+    encoder = module("ResNet26FILM" if film else "ResNet26")
+    languages = ["language_instruction"] if film else []
+    return module(
+        "ImageTokenizer", obs_stack_keys=[key], task_stack_keys=[key], task_film_keys=languages, encoder=encoder
+    )
+
+
+def head(name: str, horizon: int, dim: int) -> dict[str, Any]:
+    sizes = {"action_horizon": horizon, "action_dim": dim, "num_preds": dim, "readout_key": f"readout_{name}"}
+    return module("L1ActionHead", pool_strategy="pass", clip_pred=False, loss_weight=1.0, **sizes)
+
+
+def settings_of(config: dict[str, Any]) -> dict[str, Any]:
+    readouts = {**config["readouts"], "joint": [config["readouts"]["bimanual"][0], 8]}
+    return {
+        "model": {
+            "observation_tokenizers": {
+                **{name: image_tokenizer(key, film) for name, key, _, film in config["groups"]},
+                "left": image_tokenizer("image_left_wrist", True),  # not among the data, so there are no weights of it
+                "bimanual": module("LowdimObsTokenizer", obs_keys=["proprio_bimanual"], dropout_rate=0.2),
+                "arm": module("LowdimObsTokenizer", obs_keys=["proprio_arm"]),
+            },
+            "task_tokenizers": {},
+            "heads": {name: head(name, *sizes) for name, sizes in readouts.items()},
+            "readouts": {name: horizon for name, (horizon, _) in readouts.items()},
+            "token_embedding_size": config["token_dim"],
+            "transformer_kwargs": {
+                "num_layers": config["layers"],
+                "mlp_dim": config["mlp_dim"],
+                "num_attention_heads": config["heads"],
+                "dropout_rate": 0.1,
+                "attention_dropout_rate": 0.0,
+                "repeat_pos_enc": True,
+            },
+            "max_horizon": config["max_horizon"],
+        },
+        "text_processor": module("UniversalSentenceEncoder"),
+        "skip_norm_keys": ["proprio_bimanual"],
+        "dataset_kwargs": {"oxe_kwargs": {"data_mix": "cross_embodiment"}},
+    }
+
+
+def parameters_of(golden: Golden) -> dict[str, np.ndarray]:
+    """The golden weights, with a head and a group of numbers for an arm of eight joints, cut from those of two arms."""
+    arrays = {key: value.numpy() for key, value in golden.weights.items() if not key.startswith("standalone_film/")}
+    for leaf in ("kernel", "bias"):
+        arrays[f"heads_joint/mean_proj/{leaf}"] = arrays[f"heads_bimanual/mean_proj/{leaf}"][..., :8]
+        arrays[f"{PATH}obs_arm_projection/{leaf}"] = arrays[f"{PATH}obs_bimanual_projection/{leaf}"]
+    arrays[f"{PATH}readout_joint_pos_embedding"] = arrays[f"{PATH}readout_bimanual_pos_embedding"]
+    arrays[f"{PATH}obs_arm_pos_embedding"] = arrays[f"{PATH}obs_bimanual_pos_embedding"][:, :, :8]
+    return arrays
+
+
+ACTION_STATS = {
+    "mean": np.linspace(-1.0, 1.0, 8).tolist(),
+    "std": np.linspace(0.1, 0.5, 8).tolist(),
+    "p01": np.linspace(-2.0, -1.0, 8).tolist(),
+    "p99": np.linspace(1.0, 2.0, 8).tolist(),
+    "mask": [True] * 7 + [False],
+}
+STATISTICS = {
+    "bridge_dataset": {"action": {"mean": [0.0] * 7, "std": [1.0] * 7}, "num_transitions": 3, "num_trajectories": 1},
+    "fr3": {"action": ACTION_STATS, "proprio_arm": {"mean": [0.5] * 8, "std": [2.0] * 8}, "num_transitions": 5},
+}
+
+
+@pytest.fixture(scope="module")
+def golden() -> Golden:
+    return read_golden("crossformer")
+
+
+@pytest.fixture(scope="module")
+def settings(golden) -> dict[str, Any]:
+    return settings_of(golden.description["config"])
+
+
+@pytest.fixture(scope="module")
+def parameters(golden, tmp_path_factory) -> Iterator[dict[str, Path]]:
+    """``whole`` and, to be read faster, ``light``: without the image encoders, of which only one layer is asked for a size."""
+    folder = tmp_path_factory.mktemp("crossformer")
+    arrays = parameters_of(golden)
+    light = {
+        path: array
+        for path, array in arrays.items()
+        if "_tokenizers_" not in path or path.endswith("/FilmConditioning_0/Dense_0/kernel")
+    }
+    for name, written in (("whole", arrays), ("light", light)):
+        (folder / name).write_bytes(packed(tree_of(written)))
+    yield {name: folder / name for name in ("whole", "light")}
+    (folder / "whole").unlink()  # a hundred megabytes
+
+
+@pytest.fixture
+def make(tmp_path, settings, parameters) -> Iterator[Callable[..., Path]]:
+    """Makes a folder; changes of its settings are given as ``{"model.heads.nav.name": value}``."""
+    folder = tmp_path / "published"
+
+    def make(
+        changes: dict[str, Any] | None = None, statistics: object = STATISTICS, step: int = STEP, size: str = "light"
+    ) -> Path:
+        changed = copy.deepcopy(settings)
+        for path, value in (changes or {}).items():
+            *places, last = path.split(".")
+            place = changed
+            for name in places:
+                place = place[name]
+            place[last] = value
+        inner = folder / str(step) / "default"
+        inner.mkdir(parents=True)
+        os.link(parameters[size], inner / "checkpoint")
+        (folder / "config.json").write_text(json.dumps(changed))
+        (folder / "dataset_statistics.json").write_text(json.dumps(statistics))
+        return folder
+
+    yield make
+    for file in folder.glob("*/default/checkpoint"):
+        file.unlink()
+
+
+@torch.no_grad()
+def test_what_is_loaded_gives_the_references_actions(make, golden, golden_embodiment) -> None:
+    network = read_crossformer(make(size="whole"), golden_embodiment, USE).network()
+    assert isinstance(network, CrossFormer)
+    arrays = golden.arrays
+    history = History(
+        images={name: normalise_pixels(arrays[f"in.obs.image_{name}"]) for name in ("primary", "nav")},
+        vectors={"bimanual": arrays["in.obs.proprio_bimanual"]},
+        valid=arrays["in.obs.timestep_pad_mask"],
+        image_valid={name: arrays[f"in.pad.image_{name}"] for name in ("primary", "nav")},
+    )
+    goals = {name: normalise_pixels(arrays[f"in.task.image_{name}"]) for name in ("primary", "nav")}
+    task = Task(arrays["in.task.language_instruction"], goals)
+    for name, expected in {
+        **{name: arrays[f"out.{name}.action"] for name in ("bimanual", "single_arm", "nav", "quadruped")},
+        "joint": arrays["out.bimanual.action"][..., :8],
+    }.items():
+        torch.testing.assert_close(network.act(history, task, name), expected, atol=5e-5, rtol=0.0)
+
+
+def test_it_becomes_a_policy_of_ours(make, golden_embodiment, tmp_path) -> None:
+    checkpoint = read_crossformer(make(size="whole"), golden_embodiment, USE, name="x")
+    config = checkpoint.config
+    assert (config.family, config.name, config.spec.action_horizon) == ("crossformer", "x", 5)
+    assert {role: (size.height, size.width) for role, size in config.spec.cameras.items()} == {
+        "front": (64, 64),
+        "wrist": (64, 64),
+    }
+    require_fit(checkpoint.skeleton(), checkpoint.weights, "test")
+    plain = configuration.to_mapping(config)
+    assert configuration.from_mapping(PolicyConfig, plain, "test") == config
+    write_checkpoint(tmp_path / "ours", checkpoint)
+    read = read_checkpoint(tmp_path / "ours")
+    assert read.config == config
+    assert all(torch.equal(read.weights[key], value) for key, value in checkpoint.weights.items())
+    (tmp_path / "ours" / "model.safetensors").unlink()
+
+
+def test_it_acts_with_statistics_and_pixels_as_the_reference(make, golden_embodiment) -> None:
+    checkpoint = read_crossformer(make(), golden_embodiment, USE)
+    pipeline = checkpoint.pipeline()
+    images = {role: np.full((1, 64, 64, 3), value, np.uint8) for role, value in (("front", 0), ("wrist", 255))}
+    inputs = pipeline.inputs(images, {"qpos": np.full((1, 8), 4.5)}, torch.device("cpu"))
+    assert [image.unique().tolist() for image in inputs.images] == [[-1.0], [1.0]]
+    torch.testing.assert_close(inputs.state, torch.full((1, 8), 2.0))
+    normalised = torch.ones(1, 5, 8)
+    expected = np.array(ACTION_STATS["mean"]) + np.array(ACTION_STATS["std"])
+    expected[7] = 1.0  # not normalised: the gripper
+    np.testing.assert_allclose(pipeline.actions(normalised, {"qpos": np.zeros((1, 8))})[0, 0], expected, rtol=1e-6)
+
+
+def test_bounds_and_a_state_that_is_left_as_it_is(make, golden_embodiment) -> None:
+    changes = {
+        "skip_norm_keys": ["proprio_arm"],
+        "dataset_kwargs.oxe_kwargs.action_proprio_normalization_type": "bounds",
+    }
+    normalisation = read_crossformer(make(changes), golden_embodiment, USE).config.normalisation
+    assert normalisation["qpos"].scheme == "identity"
+    assert normalisation["action"].scheme == "crossformer_bounds"
+    np.testing.assert_allclose(normalisation["action"].inverse(np.ones(8)), [*ACTION_STATS["p99"][:7], 1.0])
+
+
+def test_statistics_of_one_data_set_need_no_name(make, golden_embodiment) -> None:
+    use = dataclasses.replace(USE, dataset=None)
+    for number, statistics in enumerate((STATISTICS["fr3"], {"fr3": STATISTICS["fr3"]})):
+        config = read_crossformer(make(statistics=statistics, step=number), golden_embodiment, use).config
+        assert config.normalisation["action"].scheme == "crossformer_normal"
+
+
+def test_the_last_step_is_taken_unless_another_is_named(make) -> None:
+    folder = make(step=900)
+    make(step=1000)
+    assert parameters_file(folder) == folder / "1000" / "default" / "checkpoint"
+    assert parameters_file(folder / "900") == folder / "900" / "default" / "checkpoint"
+    assert parameters_file(folder / "nothing") is None
+
+
+def test_it_infers(make, golden_embodiment, observation) -> None:
+    checkpoint = read_crossformer(make(size="whole"), golden_embodiment, USE)
+    rng = np.random.default_rng(0)
+    images = {role: rng.integers(0, 256, (96, 128, 3), dtype=np.uint8) for role in ("front", "wrist")}
+    policy = TorchPolicy(checkpoint.pipeline(), checkpoint.network(), "x")
+    chunk = policy.infer(dataclasses.replace(observation, images=images))
+    assert chunk.actions.shape == (5, 8)
+
+
+def test_numbers_and_language_may_be_left_out(make, golden_embodiment) -> None:
+    """The group ``nav`` is not conditioned on language."""
+    use = Use("joint", {"nav": "wrist"}, "fr3", {})
+    checkpoint = read_crossformer(make(), golden_embodiment, use)
+    assert list(checkpoint.config.spec.cameras) == ["wrist"]
+    assert checkpoint.config.normalisation["qpos"].scheme == "identity"
+    assert "instruction_table" not in checkpoint.weights
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "found"),
+    [
+        ({"head": "bimanual"}, EmbodimentMismatch, "the robot has 8 dimensions, it has 14"),
+        ({"head": "single_arm"}, EmbodimentMismatch, "changes of the end effector's pose; those of .* are joint_position"),
+        ({"head": "arm"}, MissingInformation, "head: expected 'bimanual', .* or 'joint', found 'arm'"),
+        ({"dataset": None}, MissingInformation, "dataset: expected .*bridge_dataset.*fr3.*, found None"),
+        ({"dataset": "go1"}, MissingInformation, "found 'go1'"),
+        ({"dataset": "bridge_dataset"}, CheckpointError, "proprio_arm: expected .*, found None"),
+        ({"embeddings": {}}, MissingInformation, r"image groups \['primary'\] are conditioned on language"),
+        ({"embeddings": {"": torch.zeros(4)}}, CheckpointError, r"expected embeddings of 8 numbers, found the shapes \[\(4,\)\]"),
+        ({"groups": {"arm": "qpos"}}, MissingInformation, "expected for at least one of its image groups"),
+        ({"groups": {**GROUPS, "primary": "wrist"}}, MissingInformation, "each once"),
+        ({"groups": {"primary": "top"}}, EmbodimentMismatch, "group 'primary': expected one of the cameras of"),
+        ({"groups": {**GROUPS, "arm": "qvel"}}, EmbodimentMismatch, "group 'arm': expected 'qpos', found 'qvel'"),
+        ({"groups": {"nav": "front", "bimanual": "qpos"}}, EmbodimentMismatch, "state: the robot has 8 dimensions, it has 14"),
+        ({"groups": {"left": "front"}}, CheckpointError, "expected groups out of .*primary.*, found 'left'"),
+    ],
+)  # fmt: skip
+def test_a_robot_that_it_does_not_fit(changes, error, found, make, golden_embodiment: Embodiment) -> None:
+    with pytest.raises(error, match=found):
+        read_crossformer(make(), golden_embodiment, dataclasses.replace(USE, **changes))
+
+
+MODEL = "model."
+PRIMARY = MODEL + "observation_tokenizers.primary."
+
+
+@pytest.mark.parametrize(
+    ("changes", "found"),
+    [
+        ({"model": 3}, r"config.json.model: expected names with values, found 3"),
+        (
+            {MODEL + "task_tokenizers": {"language": {}}},
+            r"task tokenizers \['language'\], such as Octo; Octo is not supported",
+        ),
+        (
+            {MODEL + "heads.nav.name": "DiffusionActionHead"},
+            "heads.nav: expected .*L1ActionHead.*, found 'DiffusionActionHead'",
+        ),
+        (
+            {MODEL + "heads.nav.kwargs.pool_strategy": "use_map"},
+            "heads.nav.pool_strategy: expected 'pass', found 'use_map'",
+        ),
+        ({MODEL + "heads.nav.kwargs.num_preds": 8}, "heads.nav.num_preds: expected 2, found 8"),
+        (
+            {MODEL + "heads.nav.kwargs.action_horizon": -1},
+            "heads.nav.action_horizon: expected a whole number above 0, found -1",
+        ),
+        ({MODEL + "readouts": {}}, r"action_horizon: expected as many as its readouts \(None\), found 5"),
+        ({MODEL + "transformer_kwargs.repeat_pos_enc": False}, "repeat_pos_enc: expected True, found False"),
+        (
+            {MODEL + "transformer_kwargs.num_layers": 10**9},
+            r"num_layers: expected as many as there are weights of \(2\)",
+        ),
+        ({MODEL + "transformer_kwargs.num_attention_heads": 3}, r"token_dim: expected a multiple of heads \(3\)"),
+        ({PRIMARY + "name": "PatchTokenizer"}, "observation_tokenizers.primary: expected .*, found 'PatchTokenizer'"),
+        ({PRIMARY + "kwargs.encoder.name": "SmallStem16"}, "primary.encoder: expected .*, found 'SmallStem16'"),
+        ({PRIMARY + "kwargs.encoder.name": "ResNet26"}, "encoder: expected one with FILM exactly with task_film_keys"),
+        ({PRIMARY + "kwargs.use_token_learner": True}, "use_token_learner: expected False, found True"),
+        ({PRIMARY + "kwargs.obs_stack_keys": ["a", "b"]}, r"obs_stack_keys: expected one name, found \['a', 'b'\]"),
+        ({PRIMARY + "kwargs.task_stack_keys": ["image_nav"]}, r"task_stack_keys: expected none or \['image_primary'\]"),
+        ({MODEL + "observation_tokenizers.arm.kwargs.discretize": True}, "discretize: expected False, found True"),
+        (
+            {"dataset_kwargs.oxe_kwargs.action_proprio_normalization_type": "tanh"},
+            "action_proprio_normalization_type: expected .*, found 'tanh'",
+        ),
+    ],
+)
+def test_settings_of_something_else(changes, found, make, golden_embodiment) -> None:
+    with pytest.raises(CheckpointError, match=found):
+        read_crossformer(make(changes), golden_embodiment, USE)
+
+
+def test_settings_that_do_not_fit_the_weights(make, golden_embodiment) -> None:
+    checkpoint = read_crossformer(make({MODEL + "transformer_kwargs.mlp_dim": 128}), golden_embodiment, USE)
+    with pytest.raises(CheckpointError, match=r"linear1.weight: expected \(128, 32\), found \(64, 32\)"):
+        require_fit(checkpoint.skeleton(), checkpoint.weights, "test")
+
+
+@pytest.mark.parametrize(
+    ("statistics", "found"),
+    [
+        ({"action": {"mean": [0.0] * 8}}, r"action: expected .*mean.*std.*, found \['mean'\]"),
+        ({"action": {"mean": [0.0] * 8, "std": [1.0] * 7}}, "expected as many means as stds"),
+        ({"action": {"mean": ["x"] * 8, "std": [1.0] * 8}}, "could not convert string to float"),
+        ({"fr3": 3}, "action: expected .*, found None"),
+    ],
+)
+def test_wrong_statistics(statistics, found, make, golden_embodiment) -> None:
+    with pytest.raises(CheckpointError, match=found):
+        read_crossformer(make(statistics=statistics), golden_embodiment, dataclasses.replace(USE, dataset=None))
+
+
+def test_truncated_parameters_and_others_that_are_not_there(make, golden_embodiment, tmp_path) -> None:
+    folder = make()
+    file = folder / str(STEP) / "default" / "checkpoint"
+    content = file.read_bytes()
+    file.unlink()  # the others share it
+    file.write_bytes(content[: len(content) // 3])
+    with pytest.raises(
+        CheckpointError, match=r"checkpoint: expected a whole msgpack file of flax, found its end \d+ bytes"
+    ):
+        read_crossformer(folder, golden_embodiment, USE)
+    file.unlink()
+    with pytest.raises(
+        CheckpointError, match="expected the parameters of a step in '<step>/default/checkpoint', found none"
+    ):
+        read_crossformer(folder, golden_embodiment, USE)
+    (file.parent / "manifest.ocdbt").touch()
+    with pytest.raises(
+        CheckpointError, match=r"found orbax's newer layout with 'manifest\.ocdbt', which is not supported"
+    ):
+        read_crossformer(folder, golden_embodiment, USE)
+
+
+def test_weights_that_are_not_finite(make, golden, golden_embodiment) -> None:
+    folder = make()
+    file = folder / str(STEP) / "default" / "checkpoint"
+    file.unlink()
+    file.write_bytes(packed(tree_of({"heads_nav/mean_proj/bias": np.array([np.nan], np.float32)})))
+    with pytest.raises(
+        CheckpointError, match=r"expected finite weights, found NaN or infinity in heads\.nav\.mean_proj\.bias"
+    ):
+        read_crossformer(folder, golden_embodiment, USE)
