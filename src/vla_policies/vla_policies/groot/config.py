@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field as Constraint
 
+from vla_core import config as configuration
+from vla_core.errors import CheckpointError, ConfigError
 from vla_policies.heads.flow_matching_dit import FlowMatchingDitConfig
 from vla_policies.pi0.config import SIGLIP_SO400M, SiglipShape
 
@@ -77,6 +80,8 @@ class GrootConfig:
     """the instruction is written as a Python list of one text, which is how the published weights were trained"""
     image_crop: Annotated[float, Constraint(gt=0, le=1)] = 0.95
     """with ``eagle``: the share of the height and of the width of an image, around its centre, that is seen"""
+    image_resize: Literal["bilinear", "bicubic"] = "bilinear"
+    """with ``eagle``: as NVIDIA's code resizes what it cropped, or as Eagle's processor does, which is all that LeRobot uses"""
     noise_seed: Annotated[int, Constraint(ge=0)] = 0
     """all chunks are made of the same noise, so that they change no more than what is seen"""
 
@@ -88,3 +93,19 @@ class GrootConfig:
                 f"head.backbone_dim: expected the language model's width ({self.eagle.language.width}), "
                 f"found {self.head.backbone_dim}"
             )
+
+
+def config_of_foreign(data: Mapping[str, Any], where: str) -> GrootConfig:
+    """The configuration that a foreign checkpoint amounts to.
+
+    Args:
+        data: our names to what it says.
+        where: the checkpoint, for errors.
+
+    Raises:
+        CheckpointError: it is of a network that ours cannot be.
+    """
+    try:
+        return configuration.from_mapping(GrootConfig, dict(data), where)
+    except ConfigError as error:
+        raise CheckpointError(str(error)) from error

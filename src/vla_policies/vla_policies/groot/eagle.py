@@ -81,14 +81,14 @@ class EagleBackbone(nn.Module):
         return self.eagle_model(images, tokens, mask)
 
 
-def centre_crop(images: Tensor, share: float, size: int) -> Tensor:
-    """The middle of images (B, 3, H, W), a share of their height and width, as (B, 3, size, size).
+def centre_crop(images: Tensor, share: float, size: int, mode: str = "bilinear") -> Tensor:
+    """The middle of images (B, 3, H, W) from -1 to 1, a share of their height and width, as (B, 3, size, size).
 
-    Resized as NVIDIA/Isaac-GR00T does: bilinear, averaging where it shrinks. (It rounds down to whole levels of brightness
-    in between; this does not.)
+    Resizing averages where it shrinks, as the references do. (They round to whole levels of brightness behind it; this does
+    not.)
     """
     height, width = images.shape[-2:]
     rows, columns = max(1, int(height * share)), max(1, int(width * share))
     top, left = round((height - rows) / 2), round((width - columns) / 2)
     cropped = images[..., top : top + rows, left : left + columns]
-    return F.interpolate(cropped, size=(size, size), mode="bilinear", align_corners=False, antialias=True)
+    return F.interpolate(cropped, size=(size, size), mode=mode, align_corners=False, antialias=True).clamp(-1.0, 1.0)

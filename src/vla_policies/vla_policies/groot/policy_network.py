@@ -115,8 +115,8 @@ class GrootNetwork(nn.Module):
         encode = read_tokenizer(self.config.tokenizer)
         count, as_list = len(inputs.images), self.config.prompt_as_list
         tokens, mask = padded([encode(conversation(prompt, count, eagle.image_tokens, as_list)) for prompt in prompts])
-        size = self.config.eagle.vision.image
-        images = torch.stack([centre_crop(image, self.config.image_crop, size) for image in inputs.images], dim=1)
+        crop, size, mode = self.config.image_crop, self.config.eagle.vision.image, self.config.image_resize
+        images = torch.stack([centre_crop(image, crop, size, mode) for image in inputs.images], dim=1)
         return self.backbone(images, tokens.to(images.device), mask.to(images.device))
 
     def _state(self, inputs: NetworkInputs) -> tuple[Tensor, Tensor]:
