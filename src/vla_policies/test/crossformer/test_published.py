@@ -17,19 +17,18 @@ from flax_files import packed, tree_of
 from recipe import Golden, read_golden
 
 from vla_core import config as configuration
-from vla_core.embodiment import Embodiment
 from vla_core.errors import CheckpointError, EmbodimentMismatch
 from vla_policies.checkpoint import PolicyConfig, read_checkpoint, write_checkpoint
+from vla_policies.crossformer.language import write_embeddings
 from vla_policies.crossformer.network import CrossFormer, History, Task, normalise_pixels
-from vla_policies.crossformer.published import Use, parameters_file, read_crossformer
+from vla_policies.crossformer.published import CrossFormerTold, is_crossformer, parameters_file, read_crossformer
 from vla_policies.errors import MissingInformation
 from vla_policies.policy import TorchPolicy
 from vla_policies.weights import require_fit
 
 PATH = "crossformer_transformer/"
 EMBEDDINGS = {"": torch.zeros(8), "pick the cube": torch.linspace(-1.0, 1.0, 8)}
-GROUPS = {"primary": "front", "nav": "wrist", "arm": "qpos"}
-USE = Use("joint", GROUPS, "fr3", EMBEDDINGS)
+CAMERAS = ("nav=wrist", "primary=front")
 STEP = 300000
 
 
@@ -109,6 +108,12 @@ def golden() -> Golden:
     return read_golden("crossformer")
 
 
+@pytest.fixture
+def told(tmp_path) -> CrossFormerTold:
+    write_embeddings(tmp_path / "use.safetensors", EMBEDDINGS)
+    return CrossFormerTold(head="joint", state="arm", dataset="fr3", language=str(tmp_path / "use.safetensors"))
+
+
 @pytest.fixture(scope="module")
 def settings(golden) -> dict[str, Any]:
     return settings_of(golden.description["config"])
@@ -158,8 +163,8 @@ def make(tmp_path, settings, parameters) -> Iterator[Callable[..., Path]]:
 
 
 @torch.no_grad()
-def test_what_is_loaded_gives_the_references_actions(make, golden, golden_embodiment) -> None:
-    network = read_crossformer(make(size="whole"), golden_embodiment, USE).network()
+def test_what_is_loaded_gives_the_references_actions(make, golden, golden_embodiment, told) -> None:
+    network = read_crossformer(make(size="whole"), golden_embodiment, CAMERAS, told).network()
     assert isinstance(network, CrossFormer)
     arrays = golden.arrays
     history = History(
@@ -177,8 +182,8 @@ def test_what_is_loaded_gives_the_references_actions(make, golden, golden_embodi
         torch.testing.assert_close(network.act(history, task, name), expected, atol=5e-5, rtol=0.0)
 
 
-def test_it_becomes_a_policy_of_ours(make, golden_embodiment, tmp_path) -> None:
-    checkpoint = read_crossformer(make(size="whole"), golden_embodiment, USE, name="x")
+def test_it_becomes_a_policy_of_ours(make, golden_embodiment, told, tmp_path) -> None:
+    checkpoint = read_crossformer(make(size="whole"), golden_embodiment, CAMERAS, told, name="x")
     config = checkpoint.config
     assert (config.family, config.name, config.spec.action_horizon) == ("crossformer", "x", 5)
     assert {role: (size.height, size.width) for role, size in config.spec.cameras.items()} == {
@@ -195,8 +200,8 @@ def test_it_becomes_a_policy_of_ours(make, golden_embodiment, tmp_path) -> None:
     (tmp_path / "ours" / "model.safetensors").unlink()
 
 
-def test_it_acts_with_statistics_and_pixels_as_the_reference(make, golden_embodiment) -> None:
-    checkpoint = read_crossformer(make(), golden_embodiment, USE)
+def test_it_acts_with_statistics_and_pixels_as_the_reference(make, golden_embodiment, told) -> None:
+    checkpoint = read_crossformer(make(), golden_embodiment, CAMERAS, told)
     pipeline = checkpoint.pipeline()
     images = {role: np.full((1, 64, 64, 3), value, np.uint8) for role, value in (("front", 0), ("wrist", 255))}
     inputs = pipeline.inputs(images, {"qpos": np.full((1, 8), 4.5)}, torch.device("cpu"))
@@ -208,21 +213,21 @@ def test_it_acts_with_statistics_and_pixels_as_the_reference(make, golden_embodi
     np.testing.assert_allclose(pipeline.actions(normalised, {"qpos": np.zeros((1, 8))})[0, 0], expected, rtol=1e-6)
 
 
-def test_bounds_and_a_state_that_is_left_as_it_is(make, golden_embodiment) -> None:
+def test_bounds_and_a_state_that_is_left_as_it_is(make, golden_embodiment, told) -> None:
     changes = {
         "skip_norm_keys": ["proprio_arm"],
         "dataset_kwargs.oxe_kwargs.action_proprio_normalization_type": "bounds",
     }
-    normalisation = read_crossformer(make(changes), golden_embodiment, USE).config.normalisation
+    normalisation = read_crossformer(make(changes), golden_embodiment, CAMERAS, told).config.normalisation
     assert normalisation["qpos"].scheme == "identity"
     assert normalisation["action"].scheme == "crossformer_bounds"
     np.testing.assert_allclose(normalisation["action"].inverse(np.ones(8)), [*ACTION_STATS["p99"][:7], 1.0])
 
 
-def test_statistics_of_one_data_set_need_no_name(make, golden_embodiment) -> None:
-    use = dataclasses.replace(USE, dataset=None)
+def test_statistics_of_one_data_set_need_no_name(make, golden_embodiment, told) -> None:
+    use = dataclasses.replace(told, dataset="")
     for number, statistics in enumerate((STATISTICS["fr3"], {"fr3": STATISTICS["fr3"]})):
-        config = read_crossformer(make(statistics=statistics, step=number), golden_embodiment, use).config
+        config = read_crossformer(make(statistics=statistics, step=number), golden_embodiment, CAMERAS, use).config
         assert config.normalisation["action"].scheme == "crossformer_normal"
 
 
@@ -232,10 +237,11 @@ def test_the_last_step_is_taken_unless_another_is_named(make) -> None:
     assert parameters_file(folder) == folder / "1000" / "default" / "checkpoint"
     assert parameters_file(folder / "900") == folder / "900" / "default" / "checkpoint"
     assert parameters_file(folder / "nothing") is None
+    assert [is_crossformer(path) for path in (folder, folder / "900", folder.parent)] == [True, True, False]
 
 
-def test_it_infers(make, golden_embodiment, observation) -> None:
-    checkpoint = read_crossformer(make(size="whole"), golden_embodiment, USE)
+def test_it_infers(make, golden_embodiment, told, observation) -> None:
+    checkpoint = read_crossformer(make(size="whole"), golden_embodiment, CAMERAS, told)
     rng = np.random.default_rng(0)
     images = {role: rng.integers(0, 256, (96, 128, 3), dtype=np.uint8) for role in ("front", "wrist")}
     policy = TorchPolicy(checkpoint.pipeline(), checkpoint.network(), "x")
@@ -245,8 +251,8 @@ def test_it_infers(make, golden_embodiment, observation) -> None:
 
 def test_numbers_and_language_may_be_left_out(make, golden_embodiment) -> None:
     """The group ``nav`` is not conditioned on language."""
-    use = Use("joint", {"nav": "wrist"}, "fr3", {})
-    checkpoint = read_crossformer(make(), golden_embodiment, use)
+    told = CrossFormerTold(head="joint", dataset="fr3")
+    checkpoint = read_crossformer(make(), golden_embodiment, ["nav=wrist"], told)
     assert list(checkpoint.config.spec.cameras) == ["wrist"]
     assert checkpoint.config.normalisation["qpos"].scheme == "identity"
     assert "instruction_table" not in checkpoint.weights
@@ -256,24 +262,46 @@ def test_numbers_and_language_may_be_left_out(make, golden_embodiment) -> None:
     ("changes", "error", "found"),
     [
         ({"head": "bimanual"}, EmbodimentMismatch, "the robot has 8 dimensions, it has 14"),
-        ({"head": "single_arm"}, EmbodimentMismatch, "changes of the end effector's pose; those of .* are joint_position"),
-        ({"head": "arm"}, MissingInformation, "head: expected 'bimanual', .* or 'joint', found 'arm'"),
-        ({"dataset": None}, MissingInformation, "dataset: expected .*bridge_dataset.*fr3.*, found None"),
+        (
+            {"head": "single_arm"},
+            EmbodimentMismatch,
+            "changes of the end effector's pose; those of .* are joint_position",
+        ),
+        ({"head": ""}, MissingInformation, "head: expected 'bimanual', .* or 'joint', found ''"),
+        ({"dataset": ""}, MissingInformation, "dataset: expected 'bridge_dataset' or 'fr3', found ''"),
         ({"dataset": "go1"}, MissingInformation, "found 'go1'"),
         ({"dataset": "bridge_dataset"}, CheckpointError, "proprio_arm: expected .*, found None"),
-        ({"embeddings": {}}, MissingInformation, r"image groups \['primary'\] are conditioned on language"),
-        ({"embeddings": {"": torch.zeros(4)}}, CheckpointError, r"expected embeddings of 8 numbers, found the shapes \[\(4,\)\]"),
-        ({"groups": {"arm": "qpos"}}, MissingInformation, "expected for at least one of its image groups"),
-        ({"groups": {**GROUPS, "primary": "wrist"}}, MissingInformation, "each once"),
-        ({"groups": {"primary": "top"}}, EmbodimentMismatch, "group 'primary': expected one of the cameras of"),
-        ({"groups": {**GROUPS, "arm": "qvel"}}, EmbodimentMismatch, "group 'arm': expected 'qpos', found 'qvel'"),
-        ({"groups": {"nav": "front", "bimanual": "qpos"}}, EmbodimentMismatch, "state: the robot has 8 dimensions, it has 14"),
-        ({"groups": {"left": "front"}}, CheckpointError, "expected groups out of .*primary.*, found 'left'"),
+        ({"state": "left"}, MissingInformation, "state: expected 'bimanual' or 'arm' or none, found 'left'"),
+        ({"state": "bimanual"}, EmbodimentMismatch, "state: the robot has 8 dimensions, it has 14"),
+        ({"language": ""}, MissingInformation, r"image groups \['primary'\] are conditioned on language"),
     ],
-)  # fmt: skip
-def test_a_robot_that_it_does_not_fit(changes, error, found, make, golden_embodiment: Embodiment) -> None:
+)
+def test_a_robot_that_it_does_not_fit(changes, error, found, make, golden_embodiment, told) -> None:
     with pytest.raises(error, match=found):
-        read_crossformer(make(), golden_embodiment, dataclasses.replace(USE, **changes))
+        read_crossformer(make(), golden_embodiment, CAMERAS, dataclasses.replace(told, **changes))
+
+
+@pytest.mark.parametrize(
+    ("cameras", "error", "found"),
+    [
+        ([], MissingInformation, r"expected cameras as 'group=role', .* \['primary', 'nav'\], found \[\]"),
+        (["front"], MissingInformation, r"found \['front'\]"),
+        (["left=front"], MissingInformation, r"found \['left=front'\]"),  # there are no weights of it
+        (["primary=front", "primary=wrist"], MissingInformation, "each once"),
+        (["primary=front", "nav=front"], MissingInformation, "each once"),
+        (["primary=top"], EmbodimentMismatch, "group 'primary': expected one of the cameras of .*, found 'top'"),
+    ],
+)
+def test_cameras_that_it_does_not_have(cameras, error, found, make, golden_embodiment, told) -> None:
+    with pytest.raises(error, match=found):
+        read_crossformer(make(), golden_embodiment, cameras, told)
+
+
+def test_embeddings_of_another_encoder(make, golden_embodiment, told, tmp_path) -> None:
+    write_embeddings(tmp_path / "other.safetensors", {"pick": torch.zeros(4)})
+    told = dataclasses.replace(told, language=str(tmp_path / "other.safetensors"))
+    with pytest.raises(CheckpointError, match=r"'pick': expected an embedding of 8 numbers, found the shape \(4,\)"):
+        read_crossformer(make(), golden_embodiment, CAMERAS, told)
 
 
 MODEL = "model."
@@ -321,13 +349,13 @@ PRIMARY = MODEL + "observation_tokenizers.primary."
         ),
     ],
 )
-def test_settings_of_something_else(changes, found, make, golden_embodiment) -> None:
+def test_settings_of_something_else(changes, found, make, golden_embodiment, told) -> None:
     with pytest.raises(CheckpointError, match=found):
-        read_crossformer(make(changes), golden_embodiment, USE)
+        read_crossformer(make(changes), golden_embodiment, CAMERAS, told)
 
 
-def test_settings_that_do_not_fit_the_weights(make, golden_embodiment) -> None:
-    checkpoint = read_crossformer(make({MODEL + "transformer_kwargs.mlp_dim": 128}), golden_embodiment, USE)
+def test_settings_that_do_not_fit_the_weights(make, golden_embodiment, told) -> None:
+    checkpoint = read_crossformer(make({MODEL + "transformer_kwargs.mlp_dim": 128}), golden_embodiment, CAMERAS, told)
     with pytest.raises(CheckpointError, match=r"linear1.weight: expected \(128, 32\), found \(64, 32\)"):
         require_fit(checkpoint.skeleton(), checkpoint.weights, "test")
 
@@ -338,15 +366,15 @@ def test_settings_that_do_not_fit_the_weights(make, golden_embodiment) -> None:
         ({"action": {"mean": [0.0] * 8}}, r"action: expected .*mean.*std.*, found \['mean'\]"),
         ({"action": {"mean": [0.0] * 8, "std": [1.0] * 7}}, "expected as many means as stds"),
         ({"action": {"mean": ["x"] * 8, "std": [1.0] * 8}}, "could not convert string to float"),
-        ({"fr3": 3}, "action: expected .*, found None"),
+        ({"fr3": 3}, "fr3: expected statistics by name, found 3"),
     ],
 )
-def test_wrong_statistics(statistics, found, make, golden_embodiment) -> None:
+def test_wrong_statistics(statistics, found, make, golden_embodiment, told) -> None:
     with pytest.raises(CheckpointError, match=found):
-        read_crossformer(make(statistics=statistics), golden_embodiment, dataclasses.replace(USE, dataset=None))
+        read_crossformer(make(statistics=statistics), golden_embodiment, CAMERAS, dataclasses.replace(told, dataset=""))
 
 
-def test_truncated_parameters_and_others_that_are_not_there(make, golden_embodiment, tmp_path) -> None:
+def test_truncated_parameters_and_others_that_are_not_there(make, golden_embodiment, told, tmp_path) -> None:
     folder = make()
     file = folder / str(STEP) / "default" / "checkpoint"
     content = file.read_bytes()
@@ -355,20 +383,20 @@ def test_truncated_parameters_and_others_that_are_not_there(make, golden_embodim
     with pytest.raises(
         CheckpointError, match=r"checkpoint: expected a whole msgpack file of flax, found its end \d+ bytes"
     ):
-        read_crossformer(folder, golden_embodiment, USE)
+        read_crossformer(folder, golden_embodiment, CAMERAS, told)
     file.unlink()
     with pytest.raises(
         CheckpointError, match="expected the parameters of a step in '<step>/default/checkpoint', found none"
     ):
-        read_crossformer(folder, golden_embodiment, USE)
+        read_crossformer(folder, golden_embodiment, CAMERAS, told)
     (file.parent / "manifest.ocdbt").touch()
     with pytest.raises(
         CheckpointError, match=r"found orbax's newer layout with 'manifest\.ocdbt', which is not supported"
     ):
-        read_crossformer(folder, golden_embodiment, USE)
+        read_crossformer(folder, golden_embodiment, CAMERAS, told)
 
 
-def test_weights_that_are_not_finite(make, golden, golden_embodiment) -> None:
+def test_weights_that_are_not_finite(make, golden, golden_embodiment, told) -> None:
     folder = make()
     file = folder / str(STEP) / "default" / "checkpoint"
     file.unlink()
@@ -376,4 +404,4 @@ def test_weights_that_are_not_finite(make, golden, golden_embodiment) -> None:
     with pytest.raises(
         CheckpointError, match=r"expected finite weights, found NaN or infinity in heads\.nav\.mean_proj\.bias"
     ):
-        read_crossformer(folder, golden_embodiment, USE)
+        read_crossformer(folder, golden_embodiment, CAMERAS, told)

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from vla_core.errors import CheckpointError, choice
+from vla_policies.errors import MissingInformation
 from vla_policies.weights import read_weights, require_finite, write_weights
 
 Encoder = Callable[[Sequence[str]], Any]  # instructions to (n, e) of anything that numpy takes
@@ -49,17 +50,36 @@ def _signs(text: str, dim: int) -> NDArray[Any]:
     return 2.0 * np.unpackbits(np.frombuffer(digest, np.uint8))[:dim] - 1.0
 
 
-def read_embeddings(path: Path | str, dim: int) -> dict[str, Tensor]:
-    """Reads a file of embeddings by instruction.
+def embeddings_from(source: str, instructions: str = "") -> dict[str, Tensor]:
+    """Embeddings by instruction from wherever the user says.
 
     Args:
-        path: the file.
-        dim: the size that they must have.
+        source: a file of embeddings, or ``package.module:function`` as :func:`embed_with` takes it.
+        instructions: with a function: a text file with an instruction on each line; the empty one is always embedded too.
 
     Raises:
-        CheckpointError: it cannot be read, is empty, or has embeddings of another size or with numbers that are not finite.
+        CheckpointError: there are none, or they cannot be used.
     """
-    return _checked(read_weights(Path(path)), dim, str(path))
+    if not _FUNCTION.fullmatch(source):
+        return read_embeddings(source)
+    if not instructions:
+        raise MissingInformation(
+            f"encoder '{source}': expected a text file of instructions, one on each line, found none"
+        )
+    try:
+        lines = Path(instructions).read_text().splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise CheckpointError(f"{instructions}: cannot be read ({error})") from error
+    return embed_with(source, list(dict.fromkeys(["", *(line.strip() for line in lines)])))
+
+
+def read_embeddings(path: Path | str) -> dict[str, Tensor]:
+    """Reads a file of embeddings by instruction.
+
+    Raises:
+        CheckpointError: it cannot be read, is empty, or its embeddings are not vectors of one size and of finite numbers.
+    """
+    return _checked(read_weights(Path(path)), str(path))
 
 
 def write_embeddings(path: Path | str, embeddings: Mapping[str, Tensor]) -> None:
@@ -67,13 +87,12 @@ def write_embeddings(path: Path | str, embeddings: Mapping[str, Tensor]) -> None
     write_weights(Path(path), embeddings)
 
 
-def embed_with(name: str, instructions: Sequence[str], dim: int) -> dict[str, Tensor]:
+def embed_with(name: str, instructions: Sequence[str]) -> dict[str, Tensor]:
     """Embeddings from a function that the user names, which is imported and so may do anything; never take a name from a file.
 
     Args:
-        name: ``package.module:function``; the function is given a list of instructions and returns (n, dim) numbers.
+        name: ``package.module:function``; the function is given a list of instructions and returns (n, e) numbers.
         instructions: what to embed.
-        dim: the size that the embeddings must have.
 
     Raises:
         CheckpointError: there is no such function, or it returns something else.
@@ -86,12 +105,11 @@ def embed_with(name: str, instructions: Sequence[str], dim: int) -> dict[str, Te
     except (ImportError, AttributeError) as error:
         raise CheckpointError(f"encoder '{name}': cannot be imported ({error})") from error
     values = np.asarray(encoder(list(instructions)), dtype=np.float32)
-    if values.shape != (len(instructions), dim):
+    if values.ndim != 2 or len(values) != len(instructions):
         raise CheckpointError(
-            f"encoder '{name}': expected {(len(instructions), dim)} numbers for {len(instructions)} instructions, found "
-            f"{values.shape}"
+            f"encoder '{name}': expected a vector for each of {len(instructions)} instructions, found the shape {values.shape}"
         )
-    return _checked(dict(zip(instructions, torch.from_numpy(values), strict=True)), dim, f"encoder '{name}'")
+    return _checked(dict(zip(instructions, torch.from_numpy(values), strict=True)), f"encoder '{name}'")
 
 
 def table_rows(instructions: Sequence[str], known: Sequence[str]) -> list[int]:
@@ -105,14 +123,11 @@ def table_rows(instructions: Sequence[str], known: Sequence[str]) -> list[int]:
     return [known.index(instruction) for instruction in instructions]
 
 
-def _checked(embeddings: dict[str, Tensor], dim: int, where: str) -> dict[str, Tensor]:
-    if not embeddings:
-        raise CheckpointError(f"{where}: expected at least one instruction with its embedding, found none")
-    for instruction, embedding in embeddings.items():
-        if embedding.shape != (dim,):
-            raise CheckpointError(
-                f"{where}: instruction '{instruction}': expected an embedding of {dim} numbers, found the shape "
-                f"{tuple(embedding.shape)}"
-            )
+def _checked(embeddings: dict[str, Tensor], where: str) -> dict[str, Tensor]:
+    shapes = {tuple(embedding.shape) for embedding in embeddings.values()}
+    if len(shapes) != 1 or len(next(iter(shapes))) != 1:
+        raise CheckpointError(
+            f"{where}: expected an embedding for each instruction, vectors of one size, found the shapes {sorted(shapes)}"
+        )
     require_finite(embeddings, where)
     return {instruction: embedding.float() for instruction, embedding in embeddings.items()}

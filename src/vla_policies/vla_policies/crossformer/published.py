@@ -13,7 +13,7 @@ Such a policy acts for many robots, so whoever reads it says which of them this 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ from vla_policies import provenance
 from vla_policies.checkpoint import Checkpoint, PolicyConfig, Provenance
 from vla_policies.crossformer.config import CrossFormerConfig
 from vla_policies.crossformer.keys import from_flax
+from vla_policies.crossformer.language import embeddings_from
 from vla_policies.crossformer.published_config import Published, read_model
 from vla_policies.errors import MissingInformation
 from vla_policies.formats.flax_msgpack import read_arrays
@@ -56,20 +57,33 @@ _SCHEMES = {"normal": "crossformer_normal", "bounds": "crossformer_bounds"}
 
 
 @dataclass(frozen=True)
-class Use:
-    """Which of its robots a checkpoint acts for.
+class CrossFormerTold:
+    """What such a folder does not say: which of its robots it acts for.
 
     Attributes:
         head: the readout head.
-        groups: what fills its groups of tokens: camera roles, and a proprioception group. The others are left out.
-        dataset: whose statistics; not needed if there is only one.
-        embeddings: of instructions (e,), for cameras that are conditioned on language.
+        state: the group of tokens that the robot's position goes to; empty: to none.
+        dataset: whose statistics, if there are those of several data sets.
+        language: for cameras that are conditioned on it: a file of embeddings, or an encoder for the file ``instructions``; see
+            ``language.embeddings_from``. The policy keeps the embeddings.
+        instructions: see there.
     """
 
-    head: str
-    groups: Mapping[str, str]
-    dataset: str | None
-    embeddings: Mapping[str, Tensor]
+    head: str = ""
+    state: str = ""
+    dataset: str = ""
+    language: str = ""
+    instructions: str = ""
+
+
+def is_crossformer(path: Path | str) -> bool:
+    """Whether it is a folder that the reference wrote, or that of one of its steps."""
+    path = Path(path)
+    return any(
+        (folder / CONFIG_FILE).is_file() and isinstance(read_json(folder / CONFIG_FILE).get("model"), dict)
+        for folder in (path, path.parent)
+        if parameters_file(path) is not None
+    )
 
 
 def parameters_file(path: Path | str) -> Path | None:
@@ -89,13 +103,21 @@ def parameters_file(path: Path | str) -> Path | None:
     return None
 
 
-def read_crossformer(path: Path | str, embodiment: Embodiment, use: Use, name: str = "crossformer") -> Checkpoint:
+def read_crossformer(
+    path: Path | str,
+    embodiment: Embodiment,
+    cameras: Sequence[str],
+    told: CrossFormerTold = CrossFormerTold(),
+    name: str = "crossformer",
+) -> Checkpoint:
     """Reads a checkpoint for one robot.
 
     Args:
         path: its folder, or that of one of its steps.
         embodiment: the robot.
-        use: which of the checkpoint's robots this one is.
+        cameras: which camera each of its image groups is, as ``group=role``, for example ``primary=scene``. Other groups are
+            left out.
+        told: which of the checkpoint's robots this one is.
         name: what to call the policy.
 
     Raises:
@@ -108,65 +130,68 @@ def read_crossformer(path: Path | str, embodiment: Embodiment, use: Use, name: s
         raise CheckpointError(f"{path}: expected the parameters of a step in '<step>/{_PARAMETERS}', found none")
     folder = file.parents[2]
     settings = read_json(folder / CONFIG_FILE)
-    arrays = {path: value.float() for path, value in from_flax(read_arrays(file)).items()}
-    require_finite(arrays, str(file))
-    published = read_model(settings, arrays, str(folder / CONFIG_FILE))
+    weights = {name: value.float() for name, value in from_flax(read_arrays(file)).items()}
+    require_finite(weights, str(file))
+    published = read_model(settings, weights, str(folder / CONFIG_FILE))
     where = str(path)
-    cameras, state = _groups(published, use, embodiment, where)
-    network = _network(published, use, list(cameras), state, where)
-    if use.embeddings:
-        arrays["instruction_table"] = torch.stack(list(use.embeddings.values()))
+    roles = _roles(published, cameras, embodiment, where)
+    _require_robot(published, told, embodiment, where)
+    embeddings = embeddings_from(told.language, told.instructions) if told.language else {}
+    network = _network(published, told, list(roles), embeddings, where)
+    if embeddings:
+        weights["instruction_table"] = torch.stack(list(embeddings.values()))
     spec = PolicySpec(
-        cameras={role: _image_size(published, group, where) for group, role in cameras.items()},
+        cameras={role: _image_size(published, group, where) for group, role in roles.items()},
         proprioception=("qpos",),
-        action_horizon=published.ends.readouts[use.head].horizon,
+        action_horizon=published.ends.readouts[told.head].horizon,
     )
-    return Checkpoint(
-        PolicyConfig(
-            schema="vla/policy/1",
-            name=name,
-            family="crossformer",
-            network=configuration.to_mapping(network),
-            spec=spec,
-            normalisation=_normalisation(settings, published, folder, use, state)
-            | dict.fromkeys(cameras.values(), _PIXELS),
-            provenance=Provenance(created=provenance.now(), source=where, versions=provenance.versions()),
-            embodiment=embodiment,
-        ),
-        arrays,
+    policy = PolicyConfig(
+        schema="vla/policy/1",
+        name=name,
+        family="crossformer",
+        network=configuration.to_mapping(network),
+        spec=spec,
+        normalisation=_normalisation(settings, published, folder, told) | dict.fromkeys(roles.values(), _PIXELS),
+        provenance=Provenance(created=provenance.now(), source=where, versions=provenance.versions()),
+        embodiment=embodiment,
     )
+    return Checkpoint(policy, weights)
 
 
-def _groups(published: Published, use: Use, embodiment: Embodiment, where: str) -> tuple[dict[str, str], str | None]:
-    """Image group to camera role, in the network's order, and the vector group of the state, if any."""
-    ends = published.ends
-    if use.head not in ends.readouts:
-        raise MissingInformation(f"{where}: head: expected {choice(ends.readouts)}, found '{use.head}'")
-    for group, filled_by in use.groups.items():
-        if group in ends.images and filled_by not in embodiment.cameras:
-            raise EmbodimentMismatch(
-                f"{where}: group '{group}': expected one of the cameras of '{embodiment.name}', {choice(embodiment.cameras)}, "
-                f"found '{filled_by}'"
-            )
-        if group in ends.vectors and filled_by != "qpos":
-            raise EmbodimentMismatch(f"{where}: group '{group}': expected 'qpos', found '{filled_by}'")
-        if group not in {**ends.images, **ends.vectors}:
-            raise CheckpointError(
-                f"{where}: expected groups out of {choice([*ends.images, *ends.vectors])}, found '{group}'"
-            )
-    cameras = {group: use.groups[group] for group in ends.images if group in use.groups}
-    states = [group for group in ends.vectors if group in use.groups]
-    if not cameras or len(set(cameras.values())) != len(cameras) or len(states) > 1:
+def _roles(published: Published, cameras: Sequence[str], embodiment: Embodiment, where: str) -> dict[str, str]:
+    """Image group to camera role, in the network's order."""
+    groups = published.ends.images
+    pairs = dict(camera.partition("=")[::2] for camera in cameras)
+    if (
+        not pairs
+        or not pairs.keys() <= groups.keys()
+        or len(pairs) != len(cameras)
+        or len(set(pairs.values())) != len(pairs)
+    ):
         raise MissingInformation(
-            f"{where}: expected for at least one of its image groups {list(ends.images)} a camera of the robot, each once, and "
-            f"'qpos' for at most one of {list(ends.vectors)}, found {dict(use.groups)}"
+            f"{where}: expected cameras as 'group=role', each once, with at least one of the groups {list(groups)}, found "
+            f"{list(cameras)}"
         )
-    _require_same_actions(published, use.head, embodiment, where)
-    if states:
-        _require_size(
-            "state", ends.vectors[states[0]].size, len(embodiment.names_of(embodiment.proprioception["qpos"])), where
-        )
-    return cameras, states[0] if states else None
+    for group, role in pairs.items():
+        if role not in embodiment.cameras:
+            raise EmbodimentMismatch(
+                f"{where}: group '{group}': expected one of the cameras of '{embodiment.name}', "
+                f"{choice(embodiment.cameras)}, found '{role}'"
+            )
+    return {group: pairs[group] for group in groups if group in pairs}
+
+
+def _require_robot(published: Published, told: CrossFormerTold, embodiment: Embodiment, where: str) -> None:
+    """Checks that head and state are of this robot."""
+    ends = published.ends
+    if told.head not in ends.readouts:
+        raise MissingInformation(f"{where}: head: expected {choice(ends.readouts)}, found '{told.head}'")
+    if told.state and told.state not in ends.vectors:
+        raise MissingInformation(f"{where}: state: expected {choice(ends.vectors)} or none, found '{told.state}'")
+    _require_same_actions(published, told.head, embodiment, where)
+    if told.state:
+        names = embodiment.names_of(embodiment.proprioception["qpos"])
+        _require_size("state", ends.vectors[told.state].size, len(names), where)
 
 
 def _require_same_actions(published: Published, head: str, embodiment: Embodiment, where: str) -> None:
@@ -185,25 +210,30 @@ def _require_size(what: str, found: int, expected: int, where: str) -> None:
         raise EmbodimentMismatch(f"{where}: {what}: the robot has {expected} dimensions, it has {found}")
 
 
-def _network(published: Published, use: Use, cameras: list[str], state: str | None, where: str) -> CrossFormerConfig:
-    film = [group for group in cameras if published.ends.images[group].film]
-    if film and not use.embeddings:
+def _network(
+    published: Published, told: CrossFormerTold, groups: list[str], embeddings: Mapping[str, Tensor], where: str
+) -> CrossFormerConfig:
+    film = [group for group in groups if published.ends.images[group].film]
+    if film and not embeddings:
         raise MissingInformation(
-            f"{where}: its image groups {film} are conditioned on language; expected embeddings of instructions, found none"
+            f"{where}: its image groups {film} are conditioned on language; expected embeddings of instructions (language: a "
+            "file, or an encoder), found none"
         )
-    sizes = {tuple(value.shape) for value in use.embeddings.values()}
-    if use.embeddings and sizes != {(published.trunk.language_dim,)}:
-        raise CheckpointError(
-            f"{where}: expected embeddings of {published.trunk.language_dim} numbers, found the shapes {sorted(sizes)}"
-        )
+    size = published.trunk.language_dim
+    for instruction, embedding in embeddings.items():
+        if embedding.shape != (size,):
+            raise CheckpointError(
+                f"{told.language}: '{instruction}': expected an embedding of {size} numbers, found the shape "
+                f"{tuple(embedding.shape)}"
+            )
     return CrossFormerConfig(
         trunk=published.trunk,
         ends=published.ends,
-        cameras=tuple(cameras),
-        state=state,
-        head=use.head,
-        language="table" if use.embeddings else "none",
-        instructions=tuple(use.embeddings),
+        cameras=tuple(groups),
+        state=told.state or None,
+        head=told.head,
+        language="table" if embeddings else "none",
+        instructions=tuple(embeddings),
     )
 
 
@@ -217,30 +247,33 @@ def _image_size(published: Published, group: str, where: str) -> ImageSize:
 
 
 def _normalisation(
-    settings: Mapping[str, Any], published: Published, folder: Path, use: Use, state: str | None
+    settings: Mapping[str, Any], published: Published, folder: Path, told: CrossFormerTold
 ) -> dict[str, Normalisation]:
     """Of the actions and of the state, which the data may have left as it is."""
     where = str(folder / STATISTICS_FILE)
-    statistics = _dataset(read_json(folder / STATISTICS_FILE), use.dataset, where)
+    statistics = _dataset(read_json(folder / STATISTICS_FILE), told.dataset, where)
     kind = _find(settings, "action_proprio_normalization_type") or "normal"
     if kind not in _SCHEMES:
         raise CheckpointError(
             f"{folder / CONFIG_FILE}: action_proprio_normalization_type: expected {choice(_SCHEMES)}, found {kind!r}"
         )
     found = {ACTION: _of(statistics, ACTION, kind, where), "qpos": Normalisation("identity")}
-    if state is not None and published.keys[state] not in (settings.get("skip_norm_keys") or ()):
-        found["qpos"] = _of(statistics, published.keys[state], kind, where)
+    if told.state and published.keys[told.state] not in (settings.get("skip_norm_keys") or ()):
+        found["qpos"] = _of(statistics, published.keys[told.state], kind, where)
     return found
 
 
-def _dataset(statistics: Mapping[str, Any], dataset: str | None, where: str) -> Mapping[str, Any]:
+def _dataset(statistics: Mapping[str, Any], dataset: str, where: str) -> Mapping[str, Any]:
     if ACTION in statistics:
         return statistics
-    if dataset is None and len(statistics) == 1:
+    if not dataset and len(statistics) == 1:
         dataset = next(iter(statistics))
-    if dataset is None or dataset not in statistics:
-        raise MissingInformation(f"{where}: dataset: expected {choice(statistics)}, found {dataset!r}")
-    return dict(statistics[dataset]) if isinstance(statistics[dataset], dict) else {}
+    if dataset not in statistics:
+        raise MissingInformation(f"{where}: dataset: expected {choice(statistics)}, found '{dataset}'")
+    found = statistics[dataset]
+    if not isinstance(found, dict):
+        raise CheckpointError(f"{where}: {dataset}: expected statistics by name, found {found!r:.40}")
+    return found
 
 
 def _of(statistics: Mapping[str, Any], key: str, kind: str, where: str) -> Normalisation:
