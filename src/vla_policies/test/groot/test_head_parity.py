@@ -78,7 +78,8 @@ def test_what_the_transformer_gets_and_gives(golden) -> None:
     state_token = head.encode_state(given["state"][:, 0], embodiment)
     close(state_token, expected["state_token"])
     close(head.encode_actions(given["noise"], start, embodiment), expected["first_step_action_tokens"])
-    readouts = head.readouts(given["noise"], start, state_token, processed, embodiment)
+    memories = head.model.remember(processed)
+    readouts = head.readouts(given["noise"], start, state_token, memories, embodiment)
     close(readouts, expected["first_step_dit_output"])
 
 

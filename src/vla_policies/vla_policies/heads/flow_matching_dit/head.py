@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from vla_policies.heads.flow_matching_dit.config import FlowMatchingDitConfig
 from vla_policies.heads.flow_matching_dit.embodiment_layers import ActionEncoder, EmbodimentMlp
-from vla_policies.heads.flow_matching_dit.transformer import DiffusionTransformer, SelfAttentionTransformer
+from vla_policies.heads.flow_matching_dit.transformer import DiffusionTransformer, Memory, SelfAttentionTransformer
 
 Velocity = Callable[[Tensor, Tensor], Tensor]
 
@@ -66,20 +66,23 @@ class FlowMatchingDitHead(nn.Module):
             state: padded (B, S).
             embodiment: (B,) int64.
         """
-        processed, state_token = self.process_features(features), self.encode_state(state, embodiment)
+        memories = self.model.remember(self.process_features(features))
+        state_token = self.encode_state(state, embodiment)
 
         def velocity(x: Tensor, time: Tensor) -> Tensor:
             bucket = self.buckets(time)
-            return self.decode(self.readouts(x, bucket, state_token, processed, embodiment), embodiment)
+            return self.decode(self.readouts(x, bucket, state_token, memories, embodiment), embodiment)
 
         return velocity
 
-    def readouts(self, x: Tensor, bucket: Tensor, state_token: Tensor, processed: Tensor, embodiment: Tensor) -> Tensor:
+    def readouts(
+        self, x: Tensor, bucket: Tensor, state_token: Tensor, memories: list[Memory], embodiment: Tensor
+    ) -> Tensor:
         """What the decoders get (B, K, hidden_dim), for x (B, K, A), the bucket of its time (B,) and the observation."""
         actions = self.encode_actions(x, bucket, embodiment)
         future = self.future_tokens.weight.expand(len(x), -1, -1)
         tokens = torch.cat([state_token, future, actions], dim=1)
-        return self.model(tokens, processed, bucket)[:, -x.shape[1] :]
+        return self.model(tokens, memories, bucket)[:, -x.shape[1] :]
 
     def encode_actions(self, x: Tensor, bucket: Tensor, embodiment: Tensor) -> Tensor:
         """The tokens (B, K, d) of noisy actions (B, K, A), with their positions in the chunk."""

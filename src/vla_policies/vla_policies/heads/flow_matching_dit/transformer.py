@@ -17,6 +17,9 @@ from torch import Tensor, nn
 
 from vla_policies.heads.flow_matching_dit.config import FlowMatchingDitConfig
 
+Memory = tuple[Tensor, Tensor]
+"""Keys and values, each (B, heads, m, head_dim)"""
+
 _EPS, _EPS_OUT = 1e-5, 1e-6
 _WAVES = 256  # numbers in which a time is written before it is embedded
 _FEEDFORWARD = 4  # its width, in widths of a token
@@ -33,12 +36,17 @@ class Attention(nn.Module):
         self.to_out = nn.Sequential(nn.Linear(dim, dim), nn.Dropout(dropout))
         self._heads = heads
 
-    def forward(self, x: Tensor, memory: Tensor) -> Tensor:
-        query, key, value = (
-            projected.unflatten(-1, (self._heads, -1)).transpose(1, 2)
-            for projected in (self.to_q(x), self.to_k(memory), self.to_v(memory))
-        )
-        return self.to_out(F.scaled_dot_product_attention(query, key, value).transpose(1, 2).flatten(2))
+    def remember(self, memory: Tensor) -> Memory:
+        """Keys and values of a memory (B, m, memory_dim), which may serve several queries."""
+        key, value = (self._heads_first(projected) for projected in (self.to_k(memory), self.to_v(memory)))
+        return key, value
+
+    def forward(self, x: Tensor, memory: Memory) -> Tensor:
+        attended = F.scaled_dot_product_attention(self._heads_first(self.to_q(x)), *memory)
+        return self.to_out(attended.transpose(1, 2).flatten(2))
+
+    def _heads_first(self, x: Tensor) -> Tensor:
+        return x.unflatten(-1, (self._heads, -1)).transpose(1, 2)
 
 
 class _GeluProjection(nn.Module):
@@ -86,10 +94,10 @@ class DitBlock(nn.Module):
         self.ff = FeedForward(dim, dropout)
         self.dropout = nn.Dropout(dropout)
 
-    def forward(self, x: Tensor, time: Tensor, features: Tensor | None) -> Tensor:
-        """Tokens (B, n, d), the time's embedding (B, d), and features (B, m, memory_dim) to attend to; None: to the tokens."""
+    def forward(self, x: Tensor, time: Tensor, memory: Memory | None) -> Tensor:
+        """Tokens (B, n, d), the time's embedding (B, d), and the features to attend to; None: to the tokens."""
         normed = self.norm1(x, time)
-        x = x + self.dropout(self.attn1(normed, normed if features is None else features))
+        x = x + self.dropout(self.attn1(normed, memory or self.attn1.remember(normed)))
         return x + self.ff(F.layer_norm(x, x.shape[-1:], eps=_EPS))
 
 
@@ -122,7 +130,7 @@ def _time_waves(bucket: Tensor) -> Tensor:
 
 
 class DiffusionTransformer(nn.Module):
-    """Tokens (B, n, d), features (B, m, backbone_dim) and the bucket of a time (B,) to readouts (B, n, hidden_dim)."""
+    """Tokens (B, n, d), features as :meth:`remember` has them, and a time's bucket (B,) to readouts (B, n, hidden_dim)."""
 
     def __init__(self, config: FlowMatchingDitConfig) -> None:
         super().__init__()
@@ -135,11 +143,16 @@ class DiffusionTransformer(nn.Module):
         self.proj_out_1 = nn.Linear(dim, 2 * dim)
         self.proj_out_2 = nn.Linear(dim, config.hidden_dim)
 
-    def forward(self, tokens: Tensor, features: Tensor, bucket: Tensor) -> Tensor:
+    def remember(self, features: Tensor) -> list[Memory]:
+        """What the blocks that attend to features (B, m, backbone_dim) make of them. Once per chunk."""
+        blocks = [block for block in self.transformer_blocks if isinstance(block, DitBlock)]
+        return [block.attn1.remember(features) for block in blocks[::2]]
+
+    def forward(self, tokens: Tensor, memories: list[Memory], bucket: Tensor) -> Tensor:
         time = self.timestep_encoder(bucket)
         x = tokens
         for index, block in enumerate(self.transformer_blocks):
-            x = block(x, time, features if index % 2 == 0 else None)
+            x = block(x, time, memories[index // 2] if index % 2 == 0 else None)
         shift, scale = self.proj_out_1(F.silu(time))[:, None].chunk(2, dim=-1)  # here the shift comes first
         return self.proj_out_2(F.layer_norm(x, x.shape[-1:], eps=_EPS_OUT) * (1.0 + scale) + shift)
 
@@ -155,7 +168,7 @@ class _SelfAttentionBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         normed = self.norm1(x)
-        x = x + self.dropout(self.attn1(normed, normed))
+        x = x + self.dropout(self.attn1(normed, self.attn1.remember(normed)))
         return x + self.ff(self.norm3(x))
 
 
