@@ -31,7 +31,7 @@ def small_config(**changes: object) -> OpenVlaConfig:
     return OpenVlaConfig(**{"language": LANGUAGE, "image_size": 28, **TOWERS, **changes})
 
 
-def small_network(**changes: object) -> OpenVlaNetwork:
+def make_small_network(**changes: object) -> OpenVlaNetwork:
     torch.manual_seed(0)
     network = OpenVlaNetwork(small_config(**changes), NetworkShape(len(CAMERAS), DIMENSIONS, DIMENSIONS, HORIZON))
     for parameter in network.parameters():
@@ -108,7 +108,7 @@ def robot(embodiment: Embodiment) -> Embodiment:
 @pytest.fixture
 def make_folder(tmp_path: Path) -> Callable[..., tuple[Path, OpenVlaNetwork]]:
     def make(**changes: object) -> tuple[Path, OpenVlaNetwork]:
-        network = small_network(**changes)
+        network = make_small_network(**changes)
         return write_folder(tmp_path / "published", network), network
 
     return make
@@ -118,3 +118,9 @@ def make_folder(tmp_path: Path) -> Callable[..., tuple[Path, OpenVlaNetwork]]:
 def statistics() -> dict[str, dict[str, list[float]]]:
     """Of a data set, as dataset_statistics.json has them."""
     return json.loads(json.dumps(STATISTICS))
+
+
+@pytest.fixture(scope="session")
+def small_network() -> Callable[..., OpenVlaNetwork]:
+    """Makes a network with towers, small enough for a test."""
+    return make_small_network

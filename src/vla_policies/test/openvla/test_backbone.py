@@ -8,7 +8,6 @@ from torch import Tensor, nn
 
 from vla_policies.openvla.config import LanguageConfig, TowerConfig
 from vla_policies.openvla.llama import LanguageModel
-from vla_policies.openvla.vision import for_both_towers
 from vla_policies.openvla.vision_transformer import Block, VisionTransformer
 
 SIGLIP = TowerConfig(32, 3, 4, 80)
@@ -80,13 +79,6 @@ def test_film_without_scale_and_shift_changes_nothing_and_with_them_between_the_
             linear.weight.zero_()
             linear.bias.zero_()
     torch.testing.assert_close(film(images, language), plain(images))
-
-
-def test_both_towers_get_their_own_normalisation() -> None:
-    pixels = torch.rand(1, 3, 4, 4)
-    mean, std = (torch.tensor(v)[:, None, None] for v in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)))
-    both = for_both_towers((pixels - mean) / std)
-    torch.testing.assert_close(both, torch.cat([(pixels - mean) / std, (pixels - 0.5) / 0.5], dim=1))
 
 
 # ---------------------------------------------------------------- Llama

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 from pathlib import Path
@@ -17,7 +18,7 @@ from vla_policies.openvla.hugging_face import OpenVlaTold, is_openvla, read_open
 from vla_policies.weights import load_into
 
 CAMERAS = ("scene", "wrist")
-TOLD = OpenVlaTold(action_horizon=3, bounds="bounds_q99")
+TOLD = OpenVlaTold(action_horizon=3, bounds="bounds_q99", centre_crop=True)
 
 
 def change_json(path: Path, **changes: object) -> None:
@@ -64,7 +65,7 @@ def test_actions_are_in_the_units_of_the_statistics(make_folder, robot, statisti
     np.testing.assert_allclose(
         normalisation["qpos"].forward(np.array([-2.0, 2.0, 0.0, 9.0] * 2))[:4], [-1, 1, 0, 1], atol=1e-6
     )
-    whole = OpenVlaTold(action_horizon=3, bounds="bounds")
+    whole = dataclasses.replace(TOLD, bounds="bounds")
     by_bounds = read_openvla(folder, robot, CAMERAS, whole).config.normalisation["action"]
     np.testing.assert_allclose(by_bounds.inverse(np.ones(8))[:7], 1.5, atol=1e-6)
 
@@ -72,11 +73,30 @@ def test_actions_are_in_the_units_of_the_statistics(make_folder, robot, statisti
 def test_a_loaded_policy_infers(make_folder, robot) -> None:
     folder, _ = make_folder()
     checkpoint = read_openvla(folder, robot, CAMERAS, TOLD)
-    images = {role: np.full((1, 28, 28, 3), 90, np.uint8) for role in CAMERAS}
+    images = {role: np.full((1, 24, 32, 3), 90, np.uint8) for role in CAMERAS}
+    assert checkpoint.config.network["centre_crop"]
     with torch.inference_mode():
         inputs = checkpoint.pipeline().inputs(images, {"qpos": np.zeros((1, 8))}, torch.device("cpu"))
         predicted = checkpoint.network().predict(inputs)
     assert checkpoint.pipeline().actions(predicted, {"qpos": np.zeros((1, 8))}).shape == (1, 3, 8)
+
+
+@pytest.mark.parametrize("head", ["l1", "discrete", "diffusion"])
+def test_sixteen_bit_weights_stay_so(head, make_folder, robot, small_network) -> None:
+    folder, network = make_folder(head=head, precision="bfloat16")
+    checkpoint = read_openvla(folder, robot, CAMERAS, TOLD)
+    assert checkpoint.config.network["precision"] == "bfloat16"
+    images = {role: np.full((1, 24, 32, 3), 90, np.uint8) for role in CAMERAS}
+    inputs = checkpoint.pipeline().inputs(images, {"qpos": np.zeros((1, 8))}, torch.device("cpu"))
+    loaded = checkpoint.network()
+    assert {parameter.dtype for parameter in loaded.parameters()} == {torch.bfloat16}
+    with torch.inference_mode():
+        predicted = loaded.predict(inputs)
+        wide = small_network(head=head, centre_crop=True)
+        wide.load_state_dict({name: tensor.float() for name, tensor in network.state_dict().items()})
+    assert predicted.abs().max() < 2.0
+    if head == "l1":  # the others decide, or add up, what little is between the two
+        torch.testing.assert_close(predicted.float(), wide.predict(inputs), atol=0.05, rtol=0.0)
 
 
 # ---------------------------------------------------------------- LoRA
@@ -105,7 +125,7 @@ def test_an_adapter_is_merged_into_its_base(make_folder, robot, tmp_path) -> Non
         os.replace(file, tmp_path / "changes" / file.name)
     with pytest.raises(MissingInformation, match="expected the folder of the network"):
         read_openvla(tmp_path / "changes", robot, CAMERAS, TOLD)
-    told = OpenVlaTold(action_horizon=3, bounds="bounds_q99", base=base)
+    told = dataclasses.replace(TOLD, base=base)
     load_into(network, expected, "test")
     require_the_same(read_openvla(tmp_path / "changes", robot, CAMERAS, told), network)
     change_json(adapter / "adapter_config.json", use_dora=True)
@@ -141,7 +161,7 @@ def test_a_vision_backbone_saved_with_its_lora_is_merged(make_folder, robot) -> 
 def test_what_the_folder_does_not_say_is_asked_for(make_folder, robot) -> None:
     folder, _ = make_folder()
     with pytest.raises(
-        MissingInformation, match=r"expected the number of actions in a chunk .*, whether .*'bounds_q99'"
+        MissingInformation, match=r"expected the number of actions in a chunk .*, whether .*'bounds_q99'.*crops"
     ):
         read_openvla(folder, robot, CAMERAS)
     with pytest.raises(MissingInformation, match="expected the roles of its cameras"):
@@ -246,6 +266,6 @@ def test_the_name_of_a_suite_finds_its_data_set(make_folder, robot, statistics) 
     folder, _ = make_folder()
     sets = {"libero_spatial_no_noops": statistics, "libero_goal_no_noops": statistics}
     (folder / "dataset_statistics.json").write_text(json.dumps(sets))
-    read_openvla(folder, robot, CAMERAS, OpenVlaTold(3, "bounds_q99", "libero_spatial"))
+    read_openvla(folder, robot, CAMERAS, dataclasses.replace(TOLD, dataset="libero_spatial"))
     with pytest.raises(CheckpointError, match="expected statistics of 'libero_10', found those of"):
-        read_openvla(folder, robot, CAMERAS, OpenVlaTold(3, "bounds_q99", "libero_10"))
+        read_openvla(folder, robot, CAMERAS, dataclasses.replace(TOLD, dataset="libero_10"))

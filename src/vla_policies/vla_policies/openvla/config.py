@@ -84,6 +84,10 @@ class OpenVlaConfig:
     siglip: TowerConfig = SIGLIP_SO400M
     image_size: Count = 224
     """of the square images that the towers see [px]"""
+    image_resize: Literal["lanczos3", "bicubic"] = "lanczos3"
+    """how images of another size become that; OpenVLA without OFT: ``bicubic``"""
+    centre_crop: bool = False
+    """the towers see the middle nine tenths, as after training with random crops"""
     key_points: Count = 32
     """per camera, with ``vision: small_cnn``"""
     language: LanguageConfig = LanguageConfig()
@@ -92,6 +96,8 @@ class OpenVlaConfig:
     diffusion_train_steps: Count = 50
     diffusion_steps: Count = 50
     """of inference"""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """of weights and arithmetic"""
     prompt: str = PROMPT
     tokenizer_file: str = ""
     """path of Llama's tokenizer.json; without one, every byte of a prompt is a token"""

@@ -33,7 +33,7 @@ from vla_policies.openvla.shapes import hyper_parameters, sizes
 from vla_policies.openvla.side_files import VISION_BACKBONE, read_side_files
 from vla_policies.openvla.statistics import Bounds, action_normalisation, choose_dataset, proprio_normalisation
 from vla_policies.pipeline import ACTION
-from vla_policies.spec import ImageSize, PolicySpec
+from vla_policies.spec import PolicySpec, image_size
 from vla_policies.weights import read_weights
 
 CONFIG_FILE = "config.json"
@@ -54,12 +54,14 @@ class OpenVlaTold:
     Attributes:
         action_horizon: actions of a chunk; 1 is known of OpenVLA, which has none of OFT's files.
         bounds: which statistics actions are normalised with: ``bounds_q99`` of LIBERO and BRIDGE, ``bounds`` of ALOHA.
+        centre_crop: whether it was trained with random crops (``--image_aug True``, as all of LIBERO's were); without OFT, not.
         dataset: the ``unnorm_key``, if there are statistics of several data sets.
         base: the folder of the network that a folder of mere changes (``lora_adapter``) belongs to.
     """
 
     action_horizon: int | None = None
     bounds: Bounds | None = None
+    centre_crop: bool | None = None
     dataset: str = ""
     base: Path | None = None
 
@@ -100,17 +102,18 @@ def read_openvla(
         )
     config_json = _config(folder, told)
     weights = _weights(folder, told)
-    network = hyper_parameters(config_json, weights, _tokenizer(folder), told.action_horizon, where)
+    network = hyper_parameters(
+        config_json, weights, _tokenizer(folder), told.action_horizon, bool(told.centre_crop), where
+    )
     horizon, bounds = _require_told(network, weights, told, where)
     dataset = _dataset(folder, config_json, told)
     actions = action_normalisation(dataset, bounds, where)
     state_dim, action_dim = sizes(weights, actions, where)
     spec = PolicySpec(
-        cameras=dict.fromkeys(cameras, ImageSize(network.image_size, network.image_size)),
+        cameras={role: image_size(embodiment, role, where) for role in cameras},
         proprioception=("qpos",),
         action_horizon=horizon,
     )
-    spec.require_fits(embodiment, where)
     spec.require_sizes(embodiment, state_dim or len(spec.state_names(embodiment)), action_dim, where)
     state = proprio_normalisation(dataset, bounds, where) if network.use_proprio else Normalisation("identity")
     return Checkpoint(
@@ -177,6 +180,7 @@ def _require_told(
     asked = {
         "the number of actions in a chunk (8 of LIBERO, 25 of ALOHA, 5 of BRIDGE)": told.action_horizon,
         "whether it was trained with 'bounds_q99' (LIBERO, BRIDGE) or 'bounds' (ALOHA)": told.bounds,
+        "whether it was trained with random crops (image_aug)": told.centre_crop,
     }
     missing = [question for question, answer in asked.items() if answer is None]
     if missing or told.action_horizon is None or told.bounds is None:

@@ -87,7 +87,7 @@ class OpenVla(nn.Module):
     def predicted_noise(self, prompt: Prompt, context: Tensor, noisy: Tensor, times: Tensor) -> Tensor:
         """The noise (B, K, A) in a noisy chunk (B, K, A) at diffusion times (B,)."""
         time = time_embedding(times, context.shape[-1]).to(context)[:, None]
-        slots = self.noisy_action_projector(noisy.flatten(1)[..., None])
+        slots = self.noisy_action_projector(noisy.to(context).flatten(1)[..., None])
         hidden = decode_slots(self._both_ways, prompt, torch.cat([context, time], dim=1), slots, self.stop)
         return self.action_head(hidden)
 

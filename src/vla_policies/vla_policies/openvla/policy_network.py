@@ -27,6 +27,8 @@ class OpenVlaNetwork(OpenVla):
 
     def __init__(self, config: OpenVlaConfig, shape: NetworkShape) -> None:
         super().__init__(config, shape)
+        if config.precision == "bfloat16":
+            self.to(torch.bfloat16)
         self._tokenizer = read_tokenizer(Path(config.tokenizer_file)) if config.tokenizer_file else byte_tokens
 
     def predict(self, inputs: NetworkInputs) -> Tensor:
@@ -99,7 +101,7 @@ class OpenVlaNetwork(OpenVla):
         prompt = self.prompt(ids.to(device), None if is_there is None else is_there.to(device))
         images = inputs.images
         if config.vision == "dinosiglip":
-            images = tuple(for_both_towers(image) for image in images)
+            images = tuple(for_both_towers(image, config) for image in images)
         dtype = self.language_model.lm_head.weight.dtype
         return prompt, self.context([image.to(dtype) for image in images], inputs.state.to(dtype), prompt)
 

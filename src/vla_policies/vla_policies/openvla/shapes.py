@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
+import torch
 from torch import Tensor
 
 from vla_core.errors import CheckpointError
@@ -31,7 +32,12 @@ _OFT_PARTS = ("action_head.", "proprio_projector.", "noisy_action_projector.")
 
 
 def hyper_parameters(
-    config: Mapping[str, Any], weights: Mapping[str, Tensor], tokenizer_file: str, horizon: int | None, where: str
+    config: Mapping[str, Any],
+    weights: Mapping[str, Tensor],
+    tokenizer_file: str,
+    horizon: int | None,
+    centre_crop: bool,
+    where: str,
 ) -> OpenVlaConfig:
     """The network's configuration.
 
@@ -40,6 +46,7 @@ def hyper_parameters(
         weights: by our names, side files among them.
         tokenizer_file: path of Llama's ``tokenizer.json``, if there is one.
         horizon: actions of a chunk, if they are told.
+        centre_crop: whether it was trained with random crops.
         where: the checkpoint, for errors.
 
     Raises:
@@ -48,17 +55,21 @@ def hyper_parameters(
     for key, expected in (("timm_model_ids", _TIMM_IDS), ("arch_specifier", _ARCHITECTURE)):
         if config.get(key, expected) != expected:
             raise CheckpointError(f"{where}: {key}: expected {expected!r}, found {config[key]!r}")
+    head = _head(weights, horizon)
     film = any(".blocks.0.block." in key for key in weights)
     dino, patch_grid = _tower(weights, "vision_backbone.featurizer.", where)
     siglip, _ = _tower(weights, "vision_backbone.fused_featurizer.", where)
     try:
         return OpenVlaConfig(
-            head=_head(weights, horizon),
+            head=head,
             use_proprio="proprio_projector.fc1.weight" in weights,
             film=film,
             dino=dino,
             siglip=siglip,
             image_size=patch_grid * dino.patch,
+            image_resize="bicubic" if head == "autoregressive" else "lanczos3",
+            centre_crop=centre_crop,
+            precision=_precision(weights),
             language=_language(config, where),
             bins=int(config.get("n_action_bins", 256)),
             tokenizer_file=tokenizer_file,
@@ -88,6 +99,12 @@ def _head(weights: Mapping[str, Tensor], horizon: int | None) -> Head:
         return "l1"
     oft = any(key.startswith(_OFT_PARTS) for key in weights)
     return "discrete" if oft or (horizon or 1) > 1 else "autoregressive"
+
+
+def _precision(weights: Mapping[str, Tensor]) -> Literal["float32", "bfloat16"]:
+    """That of the language model. What is beside it, an action head for example, may be kept in another one."""
+    kept = weights.get("language_model.lm_head.weight")
+    return "bfloat16" if kept is not None and kept.dtype == torch.bfloat16 else "float32"
 
 
 def _language(config: Mapping[str, Any], where: str) -> LanguageConfig:

@@ -13,6 +13,7 @@ from vla_policies.act.image_tokens import KeyPointTokens
 from vla_policies.backbones.small_cnn import SmallCnn
 from vla_policies.normalisation import IMAGENET
 from vla_policies.openvla.config import OpenVlaConfig
+from vla_policies.openvla.images import crop_centre, resize
 from vla_policies.openvla.projectors import PatchProjector
 from vla_policies.openvla.vision_transformer import VisionTransformer
 
@@ -61,9 +62,15 @@ def patch_tokens(
     return torch.cat(patches.chunk(len(images)), dim=1)
 
 
-def for_both_towers(image: Tensor) -> Tensor:
-    """An image with ImageNet's normalisation (B, 3, H, W) to that and SigLIP's, from -1 to 1 (B, 6, H, W)."""
+def for_both_towers(image: Tensor, config: OpenVlaConfig) -> Tensor:
+    """An image of any size with ImageNet's normalisation (B, 3, H, W) to what the towers see (B, 6, size, size).
+
+    The second three of its channels go from -1 to 1, as SigLIP has them.
+    """
     stats = IMAGENET.stats
     assert stats is not None
     mean, std = (image.new_tensor(values)[:, None, None] for values in (stats.mean, stats.std))
-    return torch.cat([image, 2.0 * (image * std + mean) - 1.0], dim=1)
+    pixels = resize(image * std + mean, config.image_size, config.image_resize)
+    if config.centre_crop:
+        pixels = crop_centre(pixels)
+    return torch.cat([(pixels - mean) / std, 2.0 * pixels - 1.0], dim=1)
