@@ -46,7 +46,7 @@ class Attention(nn.Module):
         return self.to_out(attended.transpose(1, 2).flatten(2))
 
     def _heads_first(self, x: Tensor) -> Tensor:
-        return x.unflatten(-1, (self._heads, -1)).transpose(1, 2)
+        return x.reshape(*x.shape[:-1], self._heads, -1).transpose(1, 2)
 
 
 class _GeluProjection(nn.Module):
