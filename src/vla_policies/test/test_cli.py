@@ -16,12 +16,14 @@ import yaml
 import vla_policies
 from vla_core import config as configuration
 from vla_core.embodiment import load_embodiment
+from vla_core.errors import choice
 from vla_policies.act import ActConfig
 from vla_policies.batch import NetworkShape
 from vla_policies.families import build_network
 from vla_policies.training.cli import PRESETS, main, usable_episodes
 from vla_policies.training.config import load_preset
 
+KNOWN = sorted(preset.stem for preset in PRESETS.glob("*.yaml"))
 PACKAGES = [str(Path(module.__file__).parents[1]) for module in (vla_policies, configuration)]
 TINY = {
     "schema": "vla/training/1",
@@ -106,7 +108,7 @@ def test_ctrl_c_leaves_a_checkpoint_and_what_resume_needs(episodes, preset, tmp_
 @pytest.mark.parametrize(
     ("more", "code", "message"),
     [
-        (["--policy", "act_tiny"], 2, "--policy: expected 'act' or 'act_small' or a YAML file, found 'act_tiny'"),
+        (["--policy", "act_tiny"], 2, f"--policy: expected {choice(KNOWN)} or a YAML file, found 'act_tiny'"),
         (["--steps", "0"], 2, "--steps"),
         (["--device", "abacus"], 1, "device 'abacus': cannot be used here"),
         (["--resume"], 1, "expected the state of a run to resume, found none"),

@@ -339,6 +339,10 @@ def test_other_policies_are_none_of_them(tmp_path) -> None:
         ({"noise_beta_beta": 2.0}, "action_head_cfg.noise_beta_beta: expected 1.0, found 2.0"),
         ({"input_embedding_dim": 50}, "input_embedding_dim: expected 48, found 50"),
         ({"backbone_embedding_dim": "wide"}, "backbone_embedding_dim: expected a number from 1 on, found 'wide'"),
+        (
+            {"diffusion_model_cfg": nvidia_config()["action_head_cfg"]["diffusion_model_cfg"] | {"num_layers": 10**9}},
+            "head.layers: expected 2, as the weights have, found 1000000000",
+        ),
         ({"diffusion_model_cfg": 3}, "diffusion_model_cfg.num_attention_heads: missing"),
         ({"action_dim": 9, "max_action_dim": 9}, "action_head.action_encoder.W1.W: expected"),
     ],
@@ -430,6 +434,16 @@ def test_missing_tensors_are_named(missing, message, nvidia, embodiment) -> None
     (nvidia / INDEX_FILE).unlink()
     write_weights(nvidia / WHOLE_FILE, weights)
     with pytest.raises(CheckpointError, match=message):
+        read_groot(nvidia, embodiment, told=TOLD)
+
+
+def test_a_layer_of_a_huge_number_makes_no_huge_network(nvidia, embodiment) -> None:
+    weights = weights_of()
+    layer = "backbone.eagle_model.language_model.model.layers."
+    weights |= {name.replace(f"{layer}1.", f"{layer}999999999."): tensor for name, tensor in weights.items()}
+    (nvidia / INDEX_FILE).unlink()
+    write_weights(nvidia / WHOLE_FILE, {name: tensor.clone() for name, tensor in weights.items()})
+    with pytest.raises(CheckpointError, match="the weights do not fit the network"):
         read_groot(nvidia, embodiment, told=TOLD)
 
 

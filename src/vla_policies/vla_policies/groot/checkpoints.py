@@ -29,7 +29,7 @@ from vla_policies.groot.lerobot import LeRobotSettings
 from vla_policies.groot.metadata import Metadata
 from vla_policies.groot.nvidia import head_settings
 from vla_policies.groot.versions import CONFIG_FILE, require_n1_5
-from vla_policies.groot.weights import by_our_names, decoder_sizes, eagle_config, head_sizes
+from vla_policies.groot.weights import by_our_names, decoder_sizes, eagle_config, head_sizes, require_layers
 from vla_policies.normalisation import Normalisation, NormStats
 from vla_policies.pipeline import ACTION
 from vla_policies.spec import ImageSize, PolicySpec
@@ -171,7 +171,11 @@ def _network(
     """The network's settings, the head's by default as the shapes say, and its weights."""
     where = str(folder)
     weights = by_our_names(read_shards(folder))
-    settings = {**(head_sizes(weights, where) if head is None else head), **decoder_sizes(weights, where)}
+    if head is None:
+        head = head_sizes(weights, where)
+    else:
+        require_layers(head, weights, where)
+    settings = {**head, **decoder_sizes(weights, where)}
     data = {
         "eagle": configuration.to_mapping(eagle_config(weights, where)),
         "head": settings | {"pad_noise": told.pad_noise},

@@ -134,10 +134,24 @@ def decoder_sizes(weights: Mapping[str, Tensor], where: str) -> dict[str, Any]:
     }
 
 
+def require_layers(settings: Mapping[str, Any], weights: Mapping[str, Tensor], where: str) -> None:
+    """Checks that the head has as many layers as its settings say, before a network of that many is made.
+
+    Raises:
+        CheckpointError: it has another number.
+    """
+    sizes = head_sizes(weights, where)
+    for key in ("layers", "vl_layers") if settings["vl_norm"] else ("layers",):
+        if settings[key] != sizes[key]:
+            raise CheckpointError(
+                f"{where}: head.{key}: expected {sizes[key]!r}, as the weights have, found {settings[key]!r}"
+            )
+
+
 def _count(weights: Mapping[str, Tensor], prefix: str) -> int:
-    """How many layers there are."""
+    """How many layers there are; numbers that are left out are not among them, so a name alone makes no large network."""
     numbered = re.compile(re.escape(prefix) + r"(\d+)\.")
-    return 1 + max((int(found.group(1)) for found in map(numbered.match, weights) if found), default=-1)
+    return len({found.group(1) for found in map(numbered.match, weights) if found})
 
 
 def _shape(weights: Mapping[str, Tensor], name: str, dimensions: int, where: str) -> tuple[int, ...]:
