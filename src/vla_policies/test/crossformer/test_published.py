@@ -311,10 +311,12 @@ PRIMARY = MODEL + "observation_tokenizers.primary."
 @pytest.mark.parametrize(
     ("changes", "found"),
     [
+        ({MODEL + "task_tokenizers": 3}, "task_tokenizers: expected names with values, found 3"),
+        ({"skip_norm_keys": 3}, "skip_norm_keys: expected a list of names, found 3"),
         ({"model": 3}, r"config.json.model: expected names with values, found 3"),
         (
             {MODEL + "task_tokenizers": {"language": {}}},
-            r"task tokenizers \['language'\], such as Octo; Octo is not supported",
+            "task tokenizers, 'language', such as Octo; Octo is not supported",
         ),
         (
             {MODEL + "heads.nav.name": "DiffusionActionHead"},

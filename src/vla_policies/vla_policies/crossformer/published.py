@@ -16,7 +16,6 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -30,6 +29,7 @@ from vla_policies.crossformer.config import CrossFormerConfig
 from vla_policies.crossformer.keys import from_flax
 from vla_policies.crossformer.language import embeddings_from
 from vla_policies.crossformer.published_config import Published, read_model
+from vla_policies.crossformer.published_statistics import read_statistics
 from vla_policies.errors import MissingInformation
 from vla_policies.formats.flax_msgpack import read_arrays
 from vla_policies.formats.json_file import read_json
@@ -39,7 +39,6 @@ from vla_policies.spec import ImageSize, PolicySpec
 from vla_policies.weights import require_finite
 
 CONFIG_FILE = "config.json"
-STATISTICS_FILE = "dataset_statistics.json"
 _PARAMETERS = Path("default") / "checkpoint"
 _OCDBT = Path("default") / "manifest.ocdbt"
 
@@ -53,7 +52,6 @@ _ACTION_KINDS = {
     "nav": "waypoints in the plane",
     "quadruped": "joint_position",
 }
-_SCHEMES = {"normal": "crossformer_normal", "bounds": "crossformer_bounds"}
 
 
 @dataclass(frozen=True)
@@ -136,6 +134,7 @@ def read_crossformer(
     where = str(path)
     roles = _roles(published, cameras, embodiment, where)
     _require_robot(published, told, embodiment, where)
+    normalisation = read_statistics(folder, settings, told.dataset)
     embeddings = embeddings_from(told.language, told.instructions) if told.language else {}
     network = _network(published, told, list(roles), embeddings, where)
     if embeddings:
@@ -151,7 +150,11 @@ def read_crossformer(
         family="crossformer",
         network=configuration.to_mapping(network),
         spec=spec,
-        normalisation=_normalisation(settings, published, folder, told) | dict.fromkeys(roles.values(), _PIXELS),
+        normalisation={
+            **dict.fromkeys(roles.values(), _PIXELS),
+            ACTION: normalisation.of_actions(),
+            "qpos": normalisation.of_state(published.keys[told.state]) if told.state else Normalisation("identity"),
+        },
         provenance=Provenance(created=provenance.now(), source=where, versions=provenance.versions()),
         embodiment=embodiment,
     )
@@ -244,59 +247,3 @@ def _image_size(published: Published, group: str, where: str) -> ImageSize:
     if side * side != tokens:
         raise CheckpointError(f"{where}: group '{group}': expected the tokens of a square image, found {tokens}")
     return ImageSize(width=side * _CELL_PX, height=side * _CELL_PX)
-
-
-def _normalisation(
-    settings: Mapping[str, Any], published: Published, folder: Path, told: CrossFormerTold
-) -> dict[str, Normalisation]:
-    """Of the actions and of the state, which the data may have left as it is."""
-    where = str(folder / STATISTICS_FILE)
-    statistics = _dataset(read_json(folder / STATISTICS_FILE), told.dataset, where)
-    kind = _find(settings, "action_proprio_normalization_type") or "normal"
-    if kind not in _SCHEMES:
-        raise CheckpointError(
-            f"{folder / CONFIG_FILE}: action_proprio_normalization_type: expected {choice(_SCHEMES)}, found {kind!r}"
-        )
-    found = {ACTION: _of(statistics, ACTION, kind, where), "qpos": Normalisation("identity")}
-    if told.state and published.keys[told.state] not in (settings.get("skip_norm_keys") or ()):
-        found["qpos"] = _of(statistics, published.keys[told.state], kind, where)
-    return found
-
-
-def _dataset(statistics: Mapping[str, Any], dataset: str, where: str) -> Mapping[str, Any]:
-    if ACTION in statistics:
-        return statistics
-    if not dataset and len(statistics) == 1:
-        dataset = next(iter(statistics))
-    if dataset not in statistics:
-        raise MissingInformation(f"{where}: dataset: expected {choice(statistics)}, found '{dataset}'")
-    found = statistics[dataset]
-    if not isinstance(found, dict):
-        raise CheckpointError(f"{where}: {dataset}: expected statistics by name, found {found!r:.40}")
-    return found
-
-
-def _of(statistics: Mapping[str, Any], key: str, kind: str, where: str) -> Normalisation:
-    found = statistics.get(key)
-    wanted = {"mean": "mean", "std": "std"} if kind == "normal" else {"q01": "p01", "q99": "p99"}
-    if not isinstance(found, dict) or not all(isinstance(found.get(name), list) for name in wanted.values()):
-        there = sorted(found) if isinstance(found, dict) else found
-        raise CheckpointError(f"{where}: {key}: expected {choice(list(wanted.values()))}, found {there!r}")
-    try:
-        numbers = {ours: tuple(float(value) for value in found[theirs]) for ours, theirs in wanted.items()}
-        mask = tuple(bool(value) for value in found.get("mask") or ())
-        return Normalisation(_SCHEMES[kind], NormStats(**numbers, mask=mask))  # type: ignore[arg-type]
-    except (TypeError, ValueError) as error:
-        raise CheckpointError(f"{where}: {key}: {error}") from error
-
-
-def _find(settings: Mapping[str, Any], key: str) -> Any:
-    """The value of a key anywhere in nested settings; None if there is none."""
-    waiting: list[Any] = [settings]
-    while waiting:
-        found = waiting.pop()
-        if isinstance(found, Mapping):
-            if key in found:
-                return found[key]
-            waiting.extend(found.values())
-    return None

@@ -50,10 +50,10 @@ def read_model(config: Mapping[str, Any], weights: Mapping[str, Tensor], where: 
         CheckpointError: something is missing, of a class that is not known here, or against what the weights say.
     """
     model = _Settings(_Settings(config, where).mapping("model"), f"{where}: model")
-    if model.data.get("task_tokenizers"):
+    if model.data.get("task_tokenizers") and model.mapping("task_tokenizers"):
         raise CheckpointError(
-            f"{where}: expected a CrossFormer, found a model with task tokenizers {sorted(model.data['task_tokenizers'])}, such "
-            "as Octo; Octo is not supported"
+            f"{where}: expected a CrossFormer, found a model with task tokenizers, {choice(model.data['task_tokenizers'])}, "
+            "such as Octo; Octo is not supported"
         )
     images: dict[str, ImageGroup] = {}
     vectors: dict[str, VectorGroup] = {}
