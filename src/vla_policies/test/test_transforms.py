@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from vla_core.errors import EmbodimentMismatch
 from vla_policies.normalisation import IMAGENET, Normalisation
 from vla_policies.spec import ImageSize, PolicySpec
 from vla_policies.transforms import ActionReference, images_to_tensor, resize_image, tensor_to_images
@@ -64,3 +66,14 @@ def test_absolute_actions_are_left_alone(embodiment) -> None:
     reference = ActionReference.of(spec("absolute"), embodiment)
     actions = np.ones((1, 5, 8))
     assert (reference.to_offsets(actions, np.ones((1, 8))) == actions).all()
+
+
+def test_actions_that_are_named_stay_absolute_among_offsets(embodiment) -> None:
+    first = embodiment.action_names[0]
+    mixed = PolicySpec({"scene": ImageSize(32, 24)}, ("qpos",), 5, "qpos", absolute_actions=(first,))
+    mixed.require_fits(embodiment, "policy")
+    offsets = ActionReference.of(mixed, embodiment).to_offsets(np.ones((1, 5, 8)), np.full((1, 8), 0.25))
+    assert (offsets[..., 0] == 1.0).all()
+    assert (offsets[..., 1:7] == 0.75).all()
+    with pytest.raises(EmbodimentMismatch, match="needs the action 'thumb'"):
+        PolicySpec({}, ("qpos",), 5, "qpos", absolute_actions=("thumb",)).require_fits(embodiment, "policy")

@@ -39,6 +39,9 @@ class PolicySpec:
     action_reference: Literal["absolute", "qpos"] = "absolute"
     """``qpos``: the network's actions are offsets from the position at the observation, in every dimension that has one there"""
 
+    absolute_actions: tuple[Name, ...] = ()
+    """with ``action_reference: qpos``, the actions that are no offsets all the same, mostly those of grippers"""
+
     def require_fits(self, embodiment: Embodiment, what: str) -> None:
         """Checks that the embodiment has these cameras and groups.
 
@@ -52,6 +55,7 @@ class PolicySpec:
         for label, wanted, available in (
             ("camera", self.cameras, embodiment.cameras),
             ("proprioception group", self.proprioception, embodiment.proprioception),
+            ("action", self.absolute_actions, embodiment.action_names),
         ):
             for name in wanted:
                 if name not in available:

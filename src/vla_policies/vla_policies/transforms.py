@@ -68,7 +68,7 @@ class ActionReference:
         pairs = [
             (index, positions.index(name))
             for index, name in enumerate(embodiment.action_names)
-            if spec.action_reference == "qpos" and name in positions
+            if spec.action_reference == "qpos" and name in positions and name not in spec.absolute_actions
         ]
         indices = np.array(pairs, dtype=np.intp).reshape(-1, 2)
         return ActionReference(anchored=indices[:, 0], anchors=indices[:, 1])

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,13 +18,20 @@ from torch import Tensor
 
 from vla_core.errors import CheckpointError, choice
 from vla_policies.formats.json_file import read_json
-from vla_policies.normalisation import LEROBOT_EPS, Normalisation, NormStats
+from vla_policies.normalisation import LEROBOT_EPS, Normalisation, NormStats, SchemeName
 from vla_policies.weights import read_weights, write_weights
 
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.safetensors"
 # the pipeline's name, and its step that holds statistics; both hold those of all features
 PROCESSORS = {"policy_preprocessor": "normalizer_processor", "policy_postprocessor": "unnormalizer_processor"}
+
+# a mode's scheme, and the statistics that it needs
+MODES: dict[str, tuple[SchemeName, tuple[str, str]]] = {
+    "MEAN_STD": ("lerobot_mean_std", ("mean", "std")),
+    "MIN_MAX": ("lerobot_min_max", ("min", "max")),
+    "QUANTILES": ("lerobot_quantiles", ("q01", "q99")),
+}
 
 # steps that do not change numbers; another one would make the policy see or do something else than it does here
 _NEUTRAL_STEPS = frozenset({"rename_observations_processor", "to_batch_processor", "device_processor"})
@@ -78,8 +85,13 @@ class LeRobotPolicy:
                 found[name] = tuple(feature["shape"])
         return found
 
-    def normalisation(self, feature: str, kind: str) -> Normalisation:
+    def normalisation(self, feature: str, kind: str, modes: Collection[str] = ("MEAN_STD",)) -> Normalisation:
         """How a feature of a type is normalised. As in LeRobot, a type that is not mentioned is not.
+
+        Args:
+            feature: its name.
+            kind: STATE, VISUAL or ACTION.
+            modes: those of ``MODES`` that are expected.
 
         Raises:
             CheckpointError: by a scheme that is not known here, or statistics are missing or unusable: guessing them would
@@ -88,28 +100,32 @@ class LeRobotPolicy:
         mode = self.require("normalization_mapping", dict).get(kind, "IDENTITY")
         if mode == "IDENTITY":
             return Normalisation("identity")
-        if mode != "MEAN_STD":
+        if mode not in modes:
+            expected = choice([*modes, "IDENTITY"])
             raise CheckpointError(
-                f"{self.where}/{CONFIG_FILE}: normalization_mapping.{kind}: expected 'MEAN_STD' or 'IDENTITY', found {mode!r}"
+                f"{self.where}/{CONFIG_FILE}: normalization_mapping.{kind}: expected {expected}, found {mode!r}"
             )
+        scheme, (low, high) = MODES[mode]
         stats = self.stats.get(feature, {})
-        if "mean" not in stats or "std" not in stats:
+        if low not in stats or high not in stats:
             raise CheckpointError(
-                f"{self.where}: expected mean and std of '{feature}' in the processors' files or in {WEIGHTS_FILE}, "
+                f"{self.where}: expected {low} and {high} of '{feature}' in the processors' files or in {WEIGHTS_FILE}, "
                 f"found statistics of {choice(self.stats)}"
             )
         try:
-            return Normalisation("lerobot_mean_std", NormStats(_tuple(stats["mean"]), _tuple(stats["std"])))
+            found = {name: _tuple(stats[name]) for name in (low, high)}
+            return Normalisation(scheme, NormStats(**found))  # type: ignore[arg-type]  # the mask is none of them
         except ValueError as error:
             raise CheckpointError(f"{self.where}: statistics of '{feature}': {error}") from error
 
 
-def read_lerobot(folder: Path | str, kind: str) -> LeRobotPolicy:
+def read_lerobot(folder: Path | str, kind: str, steps: Collection[str] = ()) -> LeRobotPolicy:
     """Reads a folder.
 
     Args:
         folder: with ``config.json``.
         kind: the policy type that is expected in it, for example ``act``.
+        steps: names of its processors' steps that the caller takes care of.
 
     Raises:
         CheckpointError: a file is missing, damaged, or of another type of policy.
@@ -120,7 +136,7 @@ def read_lerobot(folder: Path | str, kind: str) -> LeRobotPolicy:
         raise CheckpointError(f"{folder / CONFIG_FILE}: type: expected '{kind}', found {config.get('type')!r}")
     tensors = read_weights(folder / WEIGHTS_FILE)
     weights = {name: tensor for name, tensor in tensors.items() if not _LEGACY_BUFFER.fullmatch(name)}
-    stats = _processor_stats(folder, config) or _legacy_stats(tensors, config)
+    stats = _processor_stats(folder, config, steps) or _legacy_stats(tensors, config)
     return LeRobotPolicy(str(folder), config, weights, stats)
 
 
@@ -180,7 +196,9 @@ def _write_json(path: Path, data: Mapping[str, Any]) -> None:
         raise CheckpointError(f"{path}: cannot be written ({error.strerror or error})") from error
 
 
-def _processor_stats(folder: Path, config: Mapping[str, Any]) -> dict[str, dict[str, Tensor]]:
+def _processor_stats(
+    folder: Path, config: Mapping[str, Any], cared_for: Collection[str]
+) -> dict[str, dict[str, Tensor]]:
     """Statistics from the state files of the processors; their keys are ``<feature>.<statistic>``."""
     stats: dict[str, dict[str, Tensor]] = {}
     for pipeline, step_name in PROCESSORS.items():
@@ -194,8 +212,8 @@ def _processor_stats(folder: Path, config: Mapping[str, Any]) -> dict[str, dict[
                 for key, tensor in _read_state(folder, step).items():
                     feature, _, statistic = key.rpartition(".")
                     stats.setdefault(feature, {})[statistic] = tensor
-            elif name not in _NEUTRAL_STEPS:
-                known = sorted([*_NEUTRAL_STEPS, step_name])
+            elif name not in _NEUTRAL_STEPS and name not in cared_for:
+                known = sorted([*_NEUTRAL_STEPS, *cared_for, step_name])
                 raise CheckpointError(f"{path}: steps: expected {choice(known)}, found {name!r}")
     return stats
 

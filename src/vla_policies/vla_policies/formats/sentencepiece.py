@@ -39,6 +39,7 @@ class SentencePiece:
     """A vocabulary that joins neighbours, the pair first whose whole has the highest score.
 
     Attributes:
+        size: how many pieces there are.
         pieces: text to number and score.
         whole: pieces that are never joined to others, and come before all others, the longest first.
         bytes: number of the piece for each byte; empty: there are none.
@@ -47,6 +48,7 @@ class SentencePiece:
         remove_extra_spaces: leave one of several spaces, and none at the ends.
     """
 
+    size: int
     pieces: Mapping[str, tuple[int, float]]
     whole: tuple[str, ...]
     bytes: Mapping[int, int]
@@ -145,6 +147,7 @@ def _model(data: bytes, path: Path) -> SentencePiece:
     if of_bytes and len(of_bytes) != 256:
         raise ValueError(f"expected a piece for each of 256 bytes, found {len(of_bytes)}")
     return SentencePiece(
+        size=len(pieces),
         pieces=joined,
         whole=tuple(whole),
         bytes=of_bytes,

@@ -154,7 +154,12 @@ class Pi0PolicyNetwork(nn.Module):
     @cached_property
     def _encode_text(self) -> prompts.Encode:
         if self.config.tokenizer:
-            return read_sentencepiece(Path(self.config.tokenizer)).encode
+            tokenizer = read_sentencepiece(Path(self.config.tokenizer))
+            if tokenizer.size > self.config.vocabulary:
+                raise CheckpointError(
+                    f"{self.config.tokenizer}: expected at most {self.config.vocabulary} pieces, found {tokenizer.size}"
+                )
+            return tokenizer.encode
         if self.config.vocabulary < prompts.BYTE_VOCABULARY:
             raise CheckpointError(
                 f"vocabulary: expected at least {prompts.BYTE_VOCABULARY} tokens without a tokenizer, "
