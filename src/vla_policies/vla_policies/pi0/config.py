@@ -57,6 +57,7 @@ GEMMA_2B = GemmaShape(width=2048, depth=18, mlp_dim=16384)
 GEMMA_300M = GemmaShape(width=1024, depth=18, mlp_dim=4096)
 SIGLIP_SO400M = SiglipShape(width=1152, depth=27, mlp_dim=4304, heads=16)
 PALIGEMMA_VOCABULARY = 257152
+LONGEST_PROMPT = 8192  # far beyond any: a configuration must not be able to ask for all the memory
 GEMMAS = {"gemma_2b": GEMMA_2B, "gemma_300m": GEMMA_300M}  # openpi's names
 
 
@@ -76,7 +77,7 @@ class Pi0Config:
     vocabulary: Count = PALIGEMMA_VOCABULARY
     tokenizer: str = ""
     """path of a SentencePiece model (``paligemma_tokenizer.model``); without one, bytes are the tokens"""
-    prompt_length: Count = 48
+    prompt_length: Annotated[int, Constraint(gt=0, le=LONGEST_PROMPT)] = 48
     """tokens of the prompt, padded"""
     pad_prompts: bool = True
     """False: only as far as the longest of the batch; the same actions for less work, but tensors of changing sizes"""
@@ -120,6 +121,6 @@ class Pi0Config:
 class Pi05Config(Pi0Config):
     """pi0.5: adaptive norms instead of mixed-in time, and the state as text."""
 
-    prompt_length: Count = 200
+    prompt_length: Annotated[int, Constraint(gt=0, le=LONGEST_PROMPT)] = 200
     conditioning: Literal["concat_time", "ada_rms"] = "ada_rms"
     state_input: Literal["token", "text", "none"] = "text"

@@ -30,6 +30,12 @@ _VECTORS = (("input_features", "STATE", STATE), ("output_features", "ACTION", AC
 _FIXED = {"n_obs_steps": 1, "min_period": 4e-3, "max_period": 4.0}
 
 
+def is_lerobot_pi0(folder: Path) -> bool:
+    """Whether the folder holds a policy of LeRobot of this family, or of pi0-FAST, which is refused by name."""
+    path = folder / CONFIG_FILE
+    return path.is_file() and read_json(path).get("type") in (*TYPES, *_OTHERS)
+
+
 def read_lerobot_pi0(
     folder: Path | str,
     embodiment: Embodiment,

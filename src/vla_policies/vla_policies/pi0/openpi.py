@@ -31,9 +31,10 @@ _STATISTICS = ("mean", "std", "q01", "q99")
 
 def is_openpi(folder: Path) -> bool:
     """Whether the folder holds such a checkpoint, converted or not."""
-    if (folder / CONFIG_FILE).is_file():
-        return "action_expert_variant" in (data := read_json(folder / CONFIG_FILE)) and "type" not in data
-    return _is_jax(folder)
+    if not (folder / CONFIG_FILE).is_file():
+        return _is_jax(folder)
+    config = read_json(folder / CONFIG_FILE)
+    return "action_expert_variant" in config and "type" not in config  # LeRobot's have a type
 
 
 def read_openpi(

@@ -42,7 +42,7 @@ class Pi0Told:
 
     def require(self, where: str, **asked: str) -> None:
         """Raises MissingInformation if one of these attributes is not told; each comes with what it is, in words."""
-        missing = [question for name, question in asked.items() if getattr(self, name) is None]
+        missing = [f"{name} ({question})" for name, question in asked.items() if getattr(self, name) is None]
         if missing:
             raise MissingInformation(f"{where}: does not say everything; expected to be told " + ", ".join(missing))
 
