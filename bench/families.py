@@ -64,7 +64,7 @@ def families(
     """Success, latency, jerk and size of every family's small preset, trained on the same episodes."""
     rows = []
     for name in preset or PRESETS:
-        rows.append(_row(name, demonstrations, out / name, worlds, seed, steps, device))
+        rows.append(_row(name, demonstrations.resolve(), out.resolve() / name, worlds, seed, steps, device))
         print(_table(rows), flush=True)
     if markdown is not None:
         markdown.write_text(_table(rows))
