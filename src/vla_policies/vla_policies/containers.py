@@ -7,6 +7,8 @@ vla         a folder with ``config.yaml`` (``checkpoint.py``)       nothing
 lerobot     a folder with ``config.json`` (``formats/lerobot.py``)  the embodiment
 original    a ``.ckpt`` of tonyzhaozh/act, statistics beside it     the embodiment, its cameras, the attention heads,
                                                                     and whether its images were RGB, as usual, or BGR
+a family's  a folder that only one family has                       what its reader asks for
+            (``family_containers.py``)
 =========== ======================================================= ================================================
 """
 
@@ -14,15 +16,15 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, cast
 
 from vla_core import config as configuration
 from vla_core.embodiment import Embodiment, require_compatible
-from vla_core.errors import CheckpointError
+from vla_core.errors import CheckpointError, choice
 from vla_policies.act.export import ORIGINAL_FILE, write_lerobot_act, write_original
 from vla_policies.act.lerobot import read_lerobot_act
 from vla_policies.act.original import read_original
@@ -35,22 +37,30 @@ from vla_policies.checkpoint import (
     write_checkpoint,
 )
 from vla_policies.errors import MissingInformation
+from vla_policies.family_containers import FAMILY_CONTAINERS
 from vla_policies.formats import lerobot
 from vla_policies.weights import require_fit
 
-Container = Literal["vla", "lerobot", "original"]
+Writable = Literal["vla", "lerobot", "original"]
+Container = Writable | Literal["crossformer"]
 
-TITLES: dict[Container, str] = {"vla": "vla", "lerobot": "LeRobot", "original": "tonyzhaozh/act"}
+TITLES: dict[str, str] = {
+    "vla": "vla",
+    "lerobot": "LeRobot",
+    "original": "tonyzhaozh/act",
+    **{name: container.title for name, container in FAMILY_CONTAINERS.items()},
+}
 
-_WRITERS: dict[Container, Callable[[Path, Checkpoint], None]] = {
+_WRITERS: dict[Writable, Callable[[Path, Checkpoint], None]] = {
     "vla": write_checkpoint,
     "lerobot": write_lerobot_act,
     "original": write_original,
 }
-_NOT_SAID: dict[Container, tuple[str, ...]] = {
+_NOT_SAID: dict[str, tuple[str, ...]] = {
     "vla": (),
     "lerobot": ("embodiment",),
     "original": ("embodiment", "cameras", "heads"),
+    **dict.fromkeys(FAMILY_CONTAINERS, ("embodiment",)),
 }
 _ASKED = {
     "embodiment": "--embodiment (the robot that it was trained with)",
@@ -69,6 +79,7 @@ class Told:
         heads: attention heads.
         bgr: it was trained on images whose channels are blue, green, red, as OpenCV has them.
         name: what to call the policy; ours have a name.
+        details: what the reader of a family's own container asks for, by its names.
     """
 
     embodiment: Embodiment | None = None
@@ -76,6 +87,7 @@ class Told:
     heads: int | None = None
     bgr: bool = False
     name: str = "act"
+    details: Mapping[str, Any] = field(default_factory=dict)
 
 
 NOTHING_TOLD = Told()
@@ -92,6 +104,9 @@ def container_of(path: Path | str) -> Container:
         return "original"
     if (path / CONFIG_FILE).is_file():
         return "vla"
+    for name, container in FAMILY_CONTAINERS.items():
+        if container.recognises(path):
+            return cast(Container, name)
     if (path / lerobot.CONFIG_FILE).is_file():
         return "lerobot"
     if any(path.glob("*.ckpt")):
@@ -101,7 +116,7 @@ def container_of(path: Path | str) -> Container:
     )
     raise CheckpointError(
         f"{path}: expected a folder with {CONFIG_FILE} (vla), one with {lerobot.CONFIG_FILE} (LeRobot), or a .ckpt file "
-        f"(tonyzhaozh/act), found {found}"
+        f"(tonyzhaozh/act), or a folder of {choice([container.title for container in FAMILY_CONTAINERS.values()])}, found {found}"
     )
 
 
@@ -111,7 +126,10 @@ def weights_file(path: Path | str) -> Path:
     if path.is_file():
         container_of(path)
         return path
-    if container_of(path) != "original":
+    container = container_of(path)
+    if container in FAMILY_CONTAINERS:
+        return FAMILY_CONTAINERS[container].weights_file(path) or path
+    if container != "original":
         return path / WEIGHTS_FILE
     if (path / ORIGINAL_FILE).is_file():
         return path / ORIGINAL_FILE
@@ -139,7 +157,7 @@ def read_any(path: Path | str, told: Told = NOTHING_TOLD) -> Checkpoint:
     return checkpoint
 
 
-def convert(source: Path | str, out: Path | str, to: Container = "vla", told: Told = NOTHING_TOLD) -> Checkpoint:
+def convert(source: Path | str, out: Path | str, to: Writable = "vla", told: Told = NOTHING_TOLD) -> Checkpoint:
     """Writes a checkpoint in another container. Nothing is left behind if it fails.
 
     Args:
@@ -176,6 +194,9 @@ def _read(path: Path, container: Container, told: Told) -> Checkpoint:
             require_compatible(checkpoint.config.embodiment, told.embodiment, f"policy {path}")
         return checkpoint
     assert told.embodiment is not None
+    if container in FAMILY_CONTAINERS:
+        family = FAMILY_CONTAINERS[container]
+        return family.read_told(path, told.embodiment, told.cameras, told.details, told.name)
     if container == "lerobot":
         return read_lerobot_act(path, told.embodiment, told.cameras, told.name)
     assert told.heads is not None
@@ -193,6 +214,10 @@ def _require_told(path: Path, container: Container, told: Told) -> None:
         raise CheckpointError(f"{path}: names its cameras itself; expected no --camera, found {list(told.cameras)}")
     if container != "original" and given["heads"]:
         raise CheckpointError(f"{path}: says its heads itself; expected no --heads, found {told.heads}")
+    if container not in FAMILY_CONTAINERS and told.details:
+        raise CheckpointError(
+            f"{path}: expected no --tell for a policy of {TITLES[container]}, found {dict(told.details)}"
+        )
     if container != "original" and told.bgr:
         raise CheckpointError(f"{path}: a policy of {TITLES[container]} sees RGB; expected no --bgr")
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
@@ -29,6 +29,14 @@ Cameras = Annotated[
     ),
 ]
 Heads = Annotated[int | None, typer.Option(min=1, help="Attention heads (nheads) of a checkpoint of tonyzhaozh/act.")]
+Tell = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--tell",
+        metavar="KEY=VALUE",
+        help="What else a foreign checkpoint does not say; it is asked for by name. Repeat it.",
+    ),
+]
 Bgr = Annotated[bool, typer.Option("--bgr", help="A checkpoint of tonyzhaozh/act that was trained on BGR images.")]
 
 
@@ -87,6 +95,7 @@ def info(
     camera: Cameras = None,
     heads: Heads = None,
     bgr: Bgr = False,
+    tell: Tell = None,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write it to this file too.")] = None,
 ) -> None:
     """What a checkpoint is: family, head, actions with names and units, normalisation, cameras, size, and where it is from.
@@ -99,7 +108,7 @@ def info(
     from vla_policies.errors import MissingInformation
 
     try:
-        described = describe(path, _told(embodiment, camera, heads, bgr, path.stem))
+        described = describe(path, _told(embodiment, camera, heads, bgr, tell, path.stem))
     except MissingInformation as error:
         raise _wrong_usage(error) from error
     print_policy(described)
@@ -116,6 +125,7 @@ def convert(
     camera: Cameras = None,
     heads: Heads = None,
     bgr: Bgr = False,
+    tell: Tell = None,
     name: Annotated[str, typer.Option(help="What to call the policy; default the folder's name.")] = "",
 ) -> None:
     """Make a checkpoint of ours of one of LeRobot (ACT) or of tonyzhaozh/act, or write ours as theirs.
@@ -129,7 +139,9 @@ def convert(
     from vla_policies.errors import MissingInformation
 
     try:
-        written = convert(source, out, to.value, _told(embodiment, camera, heads, bgr, name or out.absolute().name))
+        written = convert(
+            source, out, to.value, _told(embodiment, camera, heads, bgr, tell, name or out.absolute().name)
+        )
     except MissingInformation as error:
         raise _wrong_usage(error) from error
     if to is To.vla:
@@ -140,13 +152,30 @@ def convert(
         typer.echo(f"what its code must be told: {settings}")
 
 
-def _told(embodiment: str, cameras: list[str] | None, heads: int | None, bgr: bool, name: str) -> Told:
+def _told(
+    embodiment: str, cameras: list[str] | None, heads: int | None, bgr: bool, tell: list[str] | None, name: str
+) -> Told:
     from vla.paths import named_config
     from vla_core.embodiment import load_embodiment
     from vla_policies.containers import Told
 
     robot = load_embodiment(named_config("embodiments", embodiment)) if embodiment else None
-    return Told(robot, tuple(cameras or ()), heads, bgr, name)
+    return Told(robot, tuple(cameras or ()), heads, bgr, name, dict(_detail(text) for text in tell or ()))
+
+
+def _detail(text: str) -> tuple[str, Any]:
+    """``key=value``, of which the value is written as in YAML."""
+    import yaml
+
+    key, separator, value = text.partition("=")
+    try:
+        return (key, yaml.safe_load(value)) if separator else _not_a_detail(text)
+    except yaml.YAMLError:
+        return _not_a_detail(text)
+
+
+def _not_a_detail(text: str) -> NoReturn:
+    raise typer.BadParameter(f"expected KEY=VALUE, found '{text}'", param_hint="--tell")
 
 
 def _wrong_usage(error: Exception) -> typer.Exit:

@@ -17,11 +17,14 @@ from flax_files import packed, tree_of
 from recipe import Golden, read_golden
 
 from vla_core import config as configuration
-from vla_core.errors import CheckpointError, EmbodimentMismatch
+from vla_core.embodiment import Embodiment
+from vla_core.errors import CheckpointError, ConfigError, EmbodimentMismatch
 from vla_policies.checkpoint import PolicyConfig, read_checkpoint, write_checkpoint
+from vla_policies.containers import Told, container_of, convert, read_any
 from vla_policies.crossformer.language import write_embeddings
 from vla_policies.crossformer.network import CrossFormer, History, Task, normalise_pixels
 from vla_policies.crossformer.published import CrossFormerTold, is_crossformer, parameters_file, read_crossformer
+from vla_policies.description import describe
 from vla_policies.errors import MissingInformation
 from vla_policies.policy import TorchPolicy
 from vla_policies.weights import require_fit
@@ -407,3 +410,35 @@ def test_weights_that_are_not_finite(make, golden, golden_embodiment, told) -> N
         CheckpointError, match=r"expected finite weights, found NaN or infinity in heads\.nav\.mean_proj\.bias"
     ):
         read_crossformer(folder, golden_embodiment, CAMERAS, told)
+
+
+def told_by_the_user(robot: Embodiment | None, told: CrossFormerTold, **details: object) -> Told:
+    return Told(robot, CAMERAS, name="x", details={**dataclasses.asdict(told), **details})
+
+
+def test_it_is_recognised_described_and_converted(make, golden_embodiment, told, tmp_path) -> None:
+    folder = make(size="whole")
+    assert container_of(folder) == "crossformer"
+    described = describe(folder, told_by_the_user(golden_embodiment, told))
+    assert (described["family"], described["head"], described["container"]) == (
+        "crossformer",
+        "readout_l1",
+        "crossformer",
+    )
+    assert (described["action_horizon"], described["cameras"]) == (5, {"front": "64x64", "wrist": "64x64"})
+    convert(folder, tmp_path / "ours", told=told_by_the_user(golden_embodiment, told))
+    assert container_of(tmp_path / "ours") == "vla"
+    (tmp_path / "ours" / "model.safetensors").unlink()
+
+
+@pytest.mark.parametrize(
+    ("robot", "details", "error", "found"),
+    [
+        (False, {}, MissingInformation, "expected --embodiment"),
+        (True, {"heads": 8}, CheckpointError, "may be told 'head', 'state', .* or 'instructions', found 'heads'"),
+        (True, {"head": [1]}, ConfigError, r"told: head: expected .* string, found \[1\]"),
+    ],
+)
+def test_what_is_told_is_checked(robot, details, error, found, make, golden_embodiment, told) -> None:
+    with pytest.raises(error, match=found):
+        read_any(make(), told_by_the_user(golden_embodiment if robot else None, told, **details))
