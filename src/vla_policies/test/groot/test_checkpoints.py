@@ -50,7 +50,7 @@ TABLES = (
 )
 POOLING = "backbone.eagle_model.vision_model.vision_model.head."
 KEYS = {"arm": 7, "gripper": 1}
-TOLD = GrootTold(state_keys=("arm", "gripper"), action_keys=("arm", "gripper"), modes={"": "min_max"})
+TOLD = GrootTold(state_keys=("arm", "gripper"), action_keys=("arm", "gripper"), mode="min_max")
 
 
 def network_of(head: dict[str, Any], **settings: Any) -> GrootNetwork:
@@ -216,7 +216,7 @@ def test_nvidias_folder(nvidia, embodiment: Embodiment) -> None:
 
 
 def test_it_acts_as_the_network_that_was_written(nvidia, tokenizer, embodiment, tmp_path) -> None:
-    told = GrootTold(tokenizer, state_keys=TOLD.state_keys, action_keys=TOLD.action_keys, modes=TOLD.modes)
+    told = GrootTold(tokenizer, state_keys=TOLD.state_keys, action_keys=TOLD.action_keys, mode="min_max")
     # the published number of the image's token is beyond this vocabulary; a tokenizer of our own has another
     checkpoint = read_groot(nvidia, embodiment, told=told)
     checkpoint.config.network["eagle"]["image_token"] = 300
@@ -251,7 +251,7 @@ def test_decoders_for_arm_and_claw_are_recognised(nvidia, embodiment) -> None:
     (nvidia / INDEX_FILE).unlink()
     head = {**HEAD, "decoder": "arm_claw", "arm_dim": 7, "claw_dim": 1, "loss_weighting": "uncertainty"}
     write_weights(nvidia / WHOLE_FILE, weights_of(head))
-    told = GrootTold(state_keys=TOLD.state_keys, action_keys=TOLD.action_keys, modes=TOLD.modes, pad_noise="keep")
+    told = GrootTold(state_keys=TOLD.state_keys, action_keys=TOLD.action_keys, mode="min_max", pad_noise="keep")
     found = read_groot(nvidia, embodiment, told=told).config.network["head"]
     assert {key: found[key] for key in ("decoder", "arm_dim", "claw_dim", "loss_weighting", "pad_noise")} == {
         "decoder": "arm_claw",
@@ -263,8 +263,8 @@ def test_decoders_for_arm_and_claw_are_recognised(nvidia, embodiment) -> None:
 
 
 def test_every_key_may_have_a_mode_of_its_own(nvidia, embodiment) -> None:
-    modes = {"": "q99", "action.gripper": "binary", "state.arm": "mean_std"}
-    told = GrootTold(state_keys=TOLD.state_keys, action_keys=TOLD.action_keys, modes=modes)
+    modes = {"action.gripper": "binary", "state.arm": "mean_std"}
+    told = GrootTold(state_keys=TOLD.state_keys, action_keys=TOLD.action_keys, mode="q99", modes=modes)
     found = read_groot(nvidia, embodiment, told=told).config.normalisation
     assert [part.scheme for part in found["qpos"].parts] == ["groot_mean_std", "groot_q99"]
     assert [part.scheme for part in found["action"].parts] == ["groot_q99", "groot_binary"]
@@ -279,7 +279,7 @@ def test_every_key_may_have_a_mode_of_its_own(nvidia, embodiment) -> None:
         ),
         (
             GrootTold(state_keys=("arm", "gripper")),
-            "does not say how 'state.arm' is normalised; expected its mode, 'min_max'",
+            "does not say how 'state.arm' is normalised; expected mode, or modes with 'state.arm', 'min_max'",
         ),
     ],
 )
@@ -293,7 +293,7 @@ def test_of_several_embodiments_one_is_asked_for(nvidia, embodiment) -> None:
     change(path, lambda data: data.update(gr1=data["new_embodiment"], mine=data["new_embodiment"]))
     with pytest.raises(MissingInformation, match="expected embodiment_tag, one of 'new_embodiment', 'gr1' or 'mine'"):
         read_groot(nvidia, embodiment, told=TOLD)
-    keys = {"state_keys": TOLD.state_keys, "action_keys": TOLD.action_keys, "modes": TOLD.modes}
+    keys = {"state_keys": TOLD.state_keys, "action_keys": TOLD.action_keys, "mode": TOLD.mode}
     for told, row in (({"embodiment_tag": "gr1"}, 24), ({"embodiment_tag": "mine", "embodiment_row": 5}, 5)):
         assert read_groot(nvidia, embodiment, told=GrootTold(**keys, **told)).config.network["embodiment"] == row
     with pytest.raises(CheckpointError, match="or embodiment_row, found 'mine'"):

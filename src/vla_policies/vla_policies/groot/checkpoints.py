@@ -23,7 +23,7 @@ from vla_core.errors import CheckpointError, EmbodimentMismatch, choice
 from vla_policies import provenance
 from vla_policies.checkpoint import Checkpoint, PolicyConfig, Provenance
 from vla_policies.formats.json_file import read_json
-from vla_policies.formats.shards import read_shards
+from vla_policies.formats.shards import has_shards, read_shards, shard_files
 from vla_policies.groot.config import EMBODIMENTS, GrootConfig, config_of_foreign
 from vla_policies.groot.lerobot import LeRobotSettings
 from vla_policies.groot.metadata import Metadata
@@ -49,15 +49,17 @@ class GrootTold:
         embodiment_row: of its weights, if the tag is none that is known.
         state_keys: the keys that make up a state, in order.
         action_keys: and an action.
-        modes: how each key is normalised, as ``action.gripper``; under the empty name how all others are.
+        mode: how all keys are normalised: ``min_max``, ``q99``, ``mean_std`` or ``binary``.
+        modes: how single ones are, as ``action.gripper``, where it is another mode.
         pad_noise: of the decoders for arm and claw: what their code put into padded dimensions.
     """
 
     tokenizer: str = ""
     embodiment_tag: str = ""
     embodiment_row: int | None = None
-    state_keys: Sequence[str] = ()
-    action_keys: Sequence[str] = ()
+    state_keys: tuple[str, ...] = ()
+    action_keys: tuple[str, ...] = ()
+    mode: str = ""
     modes: Mapping[str, str] = field(default_factory=dict)
     pad_noise: Literal["zero", "keep"] = "zero"
 
@@ -82,6 +84,11 @@ class _Outside:
     action: Normalisation
     action_horizon: int
     sizes: tuple[int, int]
+
+
+def weights_file(folder: Path) -> Path | None:
+    """The file that stands for the weights, the first if there are several; None: there is none."""
+    return shard_files(folder)[0] if has_shards(folder) else None
 
 
 def read_groot(
@@ -136,8 +143,9 @@ def _read_nvidia(
     folder: Path, config: Mapping[str, Any], told: GrootTold
 ) -> tuple[GrootConfig, _Outside, dict[str, Tensor]]:
     metadata = Metadata(folder, told.embodiment_tag)
-    state = metadata.normalisation("state", told.state_keys, told.modes)
-    action = metadata.normalisation("action", told.action_keys, told.modes)
+    modes = {"": told.mode, **told.modes}
+    state = metadata.normalisation("state", told.state_keys, modes)
+    action = metadata.normalisation("action", told.action_keys, modes)
     row = EMBODIMENTS.get(metadata.tag) if told.embodiment_row is None else told.embodiment_row
     if row is None:
         raise CheckpointError(

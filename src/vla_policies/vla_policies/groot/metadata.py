@@ -86,10 +86,11 @@ class Metadata:
 
     def _part(self, modality: str, key: str, modes: Mapping[str, str]) -> Normalisation:
         name = f"{modality}.{key}"
-        mode = modes.get(name, modes.get("", ""))
+        mode = modes.get(name, modes[""])
         if mode not in MODES:
             raise MissingInformation(
-                f"{self.where}: does not say how '{name}' is normalised; expected its mode, {choice(MODES)}, found '{mode}'"
+                f"{self.where}: does not say how '{name}' is normalised; expected mode, or modes with '{name}', "
+                f"{choice(MODES)}, found '{mode}'"
             )
         rotation = self._mapping(self._modalities, modality).get(key, {}).get("rotation_type")
         if rotation is not None:
