@@ -186,6 +186,19 @@ def test_known_actions_are_learned_from_and_not_learned(monkeypatch) -> None:
     close(loss, errors[count].mean())
 
 
+@pytest.mark.parametrize("family", ["pi0", "pi05"])
+@pytest.mark.parametrize("precision", ["bfloat16", "bfloat16_but_vision"])
+@torch.no_grad()
+def test_in_16_bits_a_chunk_is_about_the_same(family, precision) -> None:
+    inputs, whole = observations(), small(family)
+    narrow = small(family, precision=precision)
+    narrow.load_state_dict(whole.state_dict())
+    assert narrow.model.paligemma_with_expert.gemma_expert.model.layers[0].mlp.up_proj.weight.dtype == torch.bfloat16
+    chunk = narrow.predict(inputs)
+    assert chunk.dtype == torch.float32
+    close(chunk, whole.predict(inputs), 0.05)
+
+
 def test_too_long_a_prompt() -> None:
     network, inputs = small("pi0", prompt_length=8), observations()
     with pytest.raises(CheckpointError, match="prompt_length: expected prompts of at most 8 tokens, found one of 18"):

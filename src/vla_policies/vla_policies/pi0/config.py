@@ -93,6 +93,8 @@ class Pi0Config:
     sampling_steps: Count = 10
     accumulated_times: bool = True
     """as openpi computes its times; False: as LeRobot"""
+    precision: Literal["float32", "bfloat16", "bfloat16_but_vision"] = "float32"
+    """of the towers; what openpi and, with ``bfloat16_but_vision``, LeRobot keep in 32 bits is so here, too"""
     antialias: bool = True
     """of images that are made smaller; LeRobot does not"""
     noise_seed: Annotated[int, Constraint(ge=0)] = 0

@@ -23,6 +23,7 @@ from vla_policies.pi0 import prompts
 from vla_policies.pi0.config import Pi0Config
 from vla_policies.pi0.images import resize_with_pad
 from vla_policies.pi0.model import Pi0Model, Prefix
+from vla_policies.pi0.paligemma import cast_towers
 
 
 class Pi0PolicyNetwork(nn.Module):
@@ -46,6 +47,9 @@ class Pi0PolicyNetwork(nn.Module):
             self.backbones = nn.ModuleList(SmallCnn() for _ in cameras)
             tokens = [KeyPointTokens(SmallCnn.channels, config.vlm.width, config.key_points) for _ in cameras]
             self.image_tokens = nn.ModuleList(tokens)
+        if config.precision != "float32":
+            towers = self.model.paligemma_with_expert
+            cast_towers(towers, torch.bfloat16, vision=config.precision == "bfloat16")
 
     def predict(self, inputs: NetworkInputs) -> Tensor:
         """The action chunk (B, K, A), always made of the same noise."""
