@@ -42,7 +42,7 @@ from vla_policies.formats import lerobot
 from vla_policies.weights import require_fit
 
 Writable = Literal["vla", "lerobot", "original"]
-Container = Writable | Literal["crossformer"]
+Container = Writable | Literal["crossformer", "groot"]
 
 TITLES: dict[str, str] = {
     "vla": "vla",

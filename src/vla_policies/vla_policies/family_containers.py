@@ -15,6 +15,12 @@ from vla_core.embodiment import Embodiment
 from vla_core.errors import CheckpointError, choice
 from vla_policies.checkpoint import Checkpoint
 from vla_policies.crossformer import published as crossformer
+from vla_policies.formats.shards import WHOLE_FILE
+from vla_policies.pi0.lerobot import is_lerobot_pi0, read_lerobot_pi0
+from vla_policies.pi0.openpi import is_openpi, read_openpi
+from vla_policies.pi0.told import Pi0Told
+from vla_policies.groot import checkpoints as groot
+from vla_policies.groot import versions as groot_versions
 
 
 class Reader(Protocol):
@@ -69,5 +75,26 @@ FAMILY_CONTAINERS = {
         weights_file=crossformer.parameters_file,
         told=crossformer.CrossFormerTold,
         read=crossformer.read_crossformer,
+    ),
+    "groot": FamilyContainer(
+        title="GR00T (NVIDIA's or LeRobot's)",
+        recognises=groot_versions.is_groot,
+        weights_file=groot.weights_file,
+        told=groot.GrootTold,
+        read=groot.read_groot,
+    ),
+    "openpi": FamilyContainer(
+        title="Physical-Intelligence/openpi",
+        recognises=is_openpi,
+        weights_file=lambda folder: folder / WHOLE_FILE,
+        told=Pi0Told,
+        read=read_openpi,
+    ),
+    "lerobot_pi0": FamilyContainer(
+        title="LeRobot's pi0",
+        recognises=is_lerobot_pi0,
+        weights_file=lambda folder: folder / WHOLE_FILE,
+        told=Pi0Told,
+        read=read_lerobot_pi0,
     ),
 }

@@ -12,10 +12,12 @@ import pytest
 import torch
 from torch import Tensor
 
+import vla_policies
 from vla_core.embodiment import Embodiment
 from vla_core.errors import CheckpointError, EmbodimentMismatch
 from vla_policies.batch import NetworkInputs, NetworkShape
 from vla_policies.checkpoint import read_checkpoint, write_checkpoint
+from vla_policies.containers import Told, convert
 from vla_policies.errors import MissingInformation
 from vla_policies.formats.shards import INDEX_FILE, WHOLE_FILE
 from vla_policies.groot import GrootConfig, GrootNetwork
@@ -243,6 +245,23 @@ def test_lerobots_folder(lerobot, embodiment: Embodiment) -> None:
     action = checkpoint.config.normalisation["action"]
     still, moving = action.inverse(np.ones((1, 8)))[0, [0, 7]]
     assert (still, moving) == (-2.0, 2.0)
+
+
+def test_it_is_described_and_converted_as_every_checkpoint(nvidia, embodiment, tmp_path) -> None:
+    details = {"state_keys": ["arm", "gripper"], "action_keys": ["arm", "gripper"], "mode": "min_max"}
+    told = Told(embodiment, name="mine", details=details)
+    described = vla_policies.describe(nvidia, told)
+    assert (described["container"], described["family"], described["head"]) == ("groot", "groot", "flow_matching_dit")
+    assert described["cameras"] == {"scene": "32x24", "wrist": "32x24"}
+    convert(nvidia, tmp_path / "ours", told=told)
+    ours = read_checkpoint(tmp_path / "ours")
+    assert ours.config.name == "mine"
+    # tables that share their memory in a network are two in a file
+    assert torch.equal(ours.weights[TABLES[0]], ours.weights[TABLES[1]])
+    with pytest.raises(MissingInformation, match="expected --embodiment"):
+        vla_policies.describe(nvidia)
+    with pytest.raises(CheckpointError, match=r"may be told .*, found 'colour'"):
+        vla_policies.describe(nvidia, Told(embodiment, details={"colour": "red"}))
 
 
 def test_decoders_for_arm_and_claw_are_recognised(nvidia, embodiment) -> None:
