@@ -192,6 +192,10 @@ def test_an_existing_folder_is_not_overwritten(ours, lerobot, policies, tmp_path
         ),
         (["--embodiment", "fr3", "--camera", "wrist"], "expected a camera role for each of"),
         (["--embodiment", "fr3", "--heads", "2"], "says its heads itself; expected no --heads, found 2"),
+        (
+            ["--embodiment", "fr3", "--tell", "head=joint", "--tell", "steps=3"],
+            "expected no --tell for a policy of LeRobot, found {'head': 'joint', 'steps': 3}",
+        ),
     ],
 )
 def test_a_wrong_robot_or_camera_is_named(given, message, lerobot, policies, tmp_path):
@@ -200,6 +204,13 @@ def test_a_wrong_robot_or_camera_is_named(given, message, lerobot, policies, tmp
     assert error.startswith("vla: ")
     assert message in error
     assert not (tmp_path / "made").exists()
+
+
+@pytest.mark.parametrize("told", ["head", "head=[joint"])
+def test_what_is_told_is_a_key_and_a_value(told, lerobot, policies, tmp_path):
+    code, _, error = policies("convert", lerobot, "--out", tmp_path / "made", "--tell", told)
+    assert code == 2
+    assert f"expected KEY=VALUE, found '{told}'" in error
 
 
 def test_another_number_of_joints_is_refused(original, policies, tmp_path):
