@@ -42,7 +42,7 @@ from vla_policies.formats import lerobot
 from vla_policies.weights import require_fit
 
 Writable = Literal["vla", "lerobot", "original"]
-Container = Writable | Literal["crossformer", "groot"]
+Container = Writable | Literal["crossformer", "groot", "lerobot_pi0", "openpi"]
 
 TITLES: dict[str, str] = {
     "vla": "vla",

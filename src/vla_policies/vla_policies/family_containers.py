@@ -16,11 +16,11 @@ from vla_core.errors import CheckpointError, choice
 from vla_policies.checkpoint import Checkpoint
 from vla_policies.crossformer import published as crossformer
 from vla_policies.formats.shards import WHOLE_FILE
+from vla_policies.groot import checkpoints as groot
+from vla_policies.groot import versions as groot_versions
 from vla_policies.pi0.lerobot import is_lerobot_pi0, read_lerobot_pi0
 from vla_policies.pi0.openpi import is_openpi, read_openpi
 from vla_policies.pi0.told import Pi0Told
-from vla_policies.groot import checkpoints as groot
-from vla_policies.groot import versions as groot_versions
 
 
 class Reader(Protocol):

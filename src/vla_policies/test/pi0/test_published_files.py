@@ -16,6 +16,8 @@ from torch import Tensor
 
 from vla_core.errors import CheckpointError, EmbodimentMismatch
 from vla_policies.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
+from vla_policies.containers import Told, container_of, convert, read_any
+from vla_policies.description import describe
 from vla_policies.errors import MissingInformation
 from vla_policies.heads.flow_matching import euler_times
 from vla_policies.pi0.lerobot import read_lerobot_pi0
@@ -322,3 +324,35 @@ def test_a_tokenizer_of_another_vocabulary(variant, openpi, embodiment, observat
     write_tokenizer(told.tokenizer, [chr(0x100 + index) for index in range(60)])
     with pytest.raises(CheckpointError, match="expected at most 300 pieces, found 326"):
         actions_of(read_openpi(openpi, embodiment, ROLES, told), observation)
+
+
+@pytest.mark.parametrize("variant", ["pi05"], indirect=True)
+@pytest.mark.parametrize("container", ["openpi", "lerobot_pi0"])
+def test_any_reader_finds_out_which_container_it_is(
+    container, variant, openpi, lerobot, embodiment, told, tmp_path
+) -> None:
+    folder = openpi if container == "openpi" else lerobot
+    assert container_of(folder) == container
+    details = {"tokenizer": str(told.tokenizer), "vision_heads": 4}
+    more = {"state_input": "text", "action_reference": "absolute"} if container == "openpi" else {}
+    knows = Told(embodiment, ROLES, name="mine", details={**details, **more})
+    written = convert(folder, tmp_path / "converted", told=knows)
+    require_golden_actions(read_checkpoint(tmp_path / "converted"), variant)
+    assert (written.config.family, written.config.name) == ("pi05", "mine")
+    assert describe(folder, knows)["head"] == "flow_matching"
+    with pytest.raises(MissingInformation, match="--embodiment"):
+        read_any(folder)
+    with pytest.raises(CheckpointError, match=r"may be told .*found 'colour'"):
+        read_any(folder, Told(embodiment, ROLES, details={"colour": "red"}))
+
+
+def test_pi0_fast_is_refused_by_name(tmp_path, embodiment) -> None:
+    (tmp_path / "config.json").write_text(json.dumps({"type": "pi0_fast"}))
+    with pytest.raises(CheckpointError, match="found pi0-FAST, which writes its actions as text"):
+        read_any(tmp_path, Told(embodiment))
+
+
+def test_a_jax_checkpoint_is_refused_by_name(tmp_path, embodiment) -> None:
+    (tmp_path / "params").mkdir()
+    with pytest.raises(CheckpointError, match="found the JAX checkpoint of openpi"):
+        read_any(tmp_path, Told(embodiment))
