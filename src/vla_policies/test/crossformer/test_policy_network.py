@@ -8,7 +8,9 @@ import pytest
 import torch
 from torch import Tensor
 
+import vla_policies
 from vla_core import config as configuration
+from vla_core.episodes import EpisodeReader
 from vla_core.errors import CheckpointError, ConfigError
 from vla_policies.batch import NetworkInputs, NetworkShape, NetworkTargets
 from vla_policies.crossformer import CrossFormerConfig, CrossFormerPolicy
@@ -16,7 +18,8 @@ from vla_policies.crossformer.config import Ends, ImageGroup, Readout, ResNetSha
 from vla_policies.crossformer.network import History, Task
 from vla_policies.families import build_network
 from vla_policies.training.cli import PRESETS
-from vla_policies.training.config import load_preset
+from vla_policies.training.config import Data, Optimisation, Reporting, TrainConfig, load_preset
+from vla_policies.training.loop import train
 
 TRUNK = Trunk(
     token_dim=32,
@@ -252,3 +255,25 @@ def test_the_preset_is_small() -> None:
         network = build_network(preset.family, preset.network, NetworkShape(2, 8, 8, preset.action_horizon), "preset")
     assert 0.5e6 < sum(parameter.numel() for parameter in network.parameters()) < 4e6
     assert isinstance(network, CrossFormerPolicy)
+
+
+def test_it_is_trained_and_loaded_as_any_other(tmp_path, record_reaching) -> None:
+    episodes = [record_reaching(tmp_path / "episodes", seed, 12) for seed in range(4)]
+    config = TrainConfig(
+        schema="vla/training/1",
+        name="small",
+        family="crossformer",
+        action_horizon=6,
+        network=configuration.to_mapping(dataclasses.replace(SMALL, key_points=8)),
+        optimisation=Optimisation(steps=40, batch_size=8, learning_rate=3e-3, warmup_steps=4, ema_decay=0.8),
+        data=Data(validation_share=0.25, validation_windows=16),
+        reporting=Reporting(log_every=20, checkpoint_every=40),
+    )
+    reports = []
+    train(config, episodes, tmp_path / "out", reports.append)
+    assert reports[-1].losses["l1"] < 0.7 * reports[0].losses["l1"]
+    assert reports[-1].losses.keys() == {"loss", "l1", "mse"}
+    policy = vla_policies.load(tmp_path / "out")
+    with EpisodeReader(episodes[0]) as reader:
+        assert policy.infer(reader.observation(0)).actions.shape == (6, 8)
+    assert vla_policies.describe(tmp_path / "out")["head"] == "readout_l1"
