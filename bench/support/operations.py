@@ -14,6 +14,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from bench.support.policy_cases import PolicyCase, Precision
 from bench.support.policy_networks import predict, random_inputs, skeleton
+from vla_policies.crossformer import CrossFormerPolicy
 from vla_policies.groot import GrootNetwork
 from vla_policies.pi0 import Pi0PolicyNetwork
 
@@ -46,7 +47,7 @@ def count_work(case: PolicyCase, precision: Precision) -> Work:
     with skeleton(case, "float32") as network, torch.no_grad():
         inputs = random_inputs(case, torch.device("meta"))
         _without_values(network, case)
-        reads = _Reads(_weights(network), _places(network))
+        reads = _Reads(_weights(network), _read_back(network))
         with FlopCounterMode(display=False) as flops, reads:
             predict(network, inputs)
     return Work(
@@ -60,15 +61,17 @@ def count_work(case: PolicyCase, precision: Precision) -> Work:
 class _Reads(TorchDispatchMode):
     """Counts the elements of weights that operators read, and answers what a network reads back from the device."""
 
-    def __init__(self, weights: Mapping[str, Tensor], places: int) -> None:
+    def __init__(self, weights: Mapping[str, Tensor], read_back: int) -> None:
         super().__init__()
         self.elements: Counter[str] = Counter()
         self._names = {_storage(tensor): name for name, tensor in weights.items()}
-        self._places = places
+        self._read_back = read_back
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if func is _ATEN._local_scalar_dense.default:
-            return self._places
+            return self._read_back
+        if func is _ATEN.repeat_interleave.Tensor:
+            kwargs = {"output_size": self._read_back}
         result = func(*args, **(kwargs or {}))
         if not func.is_view:
             for tensor in _tensors(args):
@@ -84,10 +87,19 @@ def _without_values(network: nn.Module, case: PolicyCase) -> None:
         network.prompt_tokens = lambda inputs: tokens  # type: ignore[method-assign]
 
 
-def _places(network: nn.Module) -> int:
-    """GR00T reads back how many places for patches its text has; there are as many as patches."""
+def _read_back(network: nn.Module) -> int:
+    """The one size that two families read back from the device, which the device ``meta`` does not know.
+
+    GR00T: how many places for patches its text has, which are as many as patches. CrossFormer: how long its sequence is.
+    """
     if isinstance(network, GrootNetwork) and network.config.backbone == "eagle":
         return network.shape.cameras * network.backbone.eagle_model.image_tokens
+    if isinstance(network, CrossFormerPolicy):
+        ends, config = network.ends, network.config
+        chosen = (config.cameras, (config.state,) if config.state else ())
+        images, vectors = chosen if config.ends else (ends.images, ends.vectors)
+        numbers = sum(ends.vectors[name].size for name in vectors)
+        return sum(ends.images[name].tokens for name in images) + numbers + ends.readouts[config.head].horizon
     return 0
 
 
