@@ -11,6 +11,7 @@ import torch
 from vla_core.action_chunk import validate_chunk
 from vla_core.errors import ChunkError, EmbodimentMismatch, StreamError
 from vla_core.observation import Observation
+from vla_policies.batch import NetworkInputs
 from vla_policies.checkpoint import Checkpoint
 from vla_policies.policy import TorchPolicy
 
@@ -123,3 +124,16 @@ def test_a_network_that_outputs_nan_is_refused(checkpoint, observation) -> None:
     policy = TorchPolicy(checkpoint.pipeline(), network, "small@1")
     with pytest.raises(ChunkError, match="chunk 0: action 0 of 'gripper' is nan, expected a finite number"):
         policy.infer(observation)
+
+
+def test_the_network_gets_the_instruction_of_the_observation(checkpoint, observation) -> None:
+    class Listening(torch.nn.Module):
+        """Remembers the instructions that it is given."""
+
+        def predict(self, inputs: NetworkInputs) -> torch.Tensor:
+            self.heard = inputs.prompts
+            return torch.zeros(1, 6, 8)
+
+    network = Listening()
+    TorchPolicy(checkpoint.pipeline(), network, "p").infer(dataclasses.replace(observation, prompt="fold the towel"))
+    assert network.heard == ("fold the towel",)

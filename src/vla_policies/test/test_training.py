@@ -18,6 +18,7 @@ from vla_core.errors import CheckpointError, ConfigError, EmbodimentMismatch, Ep
 from vla_policies.errors import TrainingError
 from vla_policies.spec import ImageSize
 from vla_policies.training.config import Augmentation, Data, Optimisation, Reporting, TrainConfig
+from vla_policies.training.data import read_training_data
 from vla_policies.training.loop import train
 from vla_policies.training.optimisation import rate_factor
 
@@ -54,6 +55,11 @@ def settings(steps: int = 8, **changes) -> TrainConfig:
 def episodes(tmp_path_factory, record_reaching) -> list[Path]:
     folder = tmp_path_factory.mktemp("episodes")
     return [record_reaching(folder, seed) for seed in range(5)]
+
+
+def test_a_batch_has_the_instructions_of_its_episodes(episodes) -> None:
+    inputs, targets = read_training_data(settings(), episodes).batch(0, torch.device("cpu"))
+    assert inputs.prompts == ("reach",) * len(targets.actions)
 
 
 def test_it_learns_where_the_square_says_to_go(tmp_path, record_reaching) -> None:

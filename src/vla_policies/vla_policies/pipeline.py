@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
@@ -54,13 +54,16 @@ class Pipeline:
             action_horizon=self.spec.action_horizon,
         )
 
-    def inputs(self, images: Images, proprioception: Proprioception, device: torch.device) -> NetworkInputs:
+    def inputs(
+        self, images: Images, proprioception: Proprioception, device: torch.device, prompts: Sequence[str] = ()
+    ) -> NetworkInputs:
         """Network inputs for a batch.
 
         Args:
             images: role to (B, H, W, 3) uint8 RGB, already of the network's size.
             proprioception: group to (B, n) in its units.
             device: where the tensors go.
+            prompts: language instructions, one for each of the batch.
         """
         state = np.concatenate(
             [self._normalisation[group].forward(proprioception[group]) for group in self.spec.proprioception], axis=-1
@@ -70,6 +73,7 @@ class Pipeline:
                 images_to_tensor(images[role], self._normalisation[role], device) for role in self.spec.cameras
             ),
             state=torch.from_numpy(state.astype(np.float32)).to(device),
+            prompts=tuple(prompts),
         )
 
     def targets(

@@ -60,7 +60,8 @@ class TorchPolicy:
         proprioception = self._proprioception(observation)
         images = {role: self._image(observation, role)[None] for role in self._pipeline.spec.cameras}
         with torch.inference_mode():
-            predicted = self._network.predict(self._pipeline.inputs(images, proprioception, self._device))
+            inputs = self._pipeline.inputs(images, proprioception, self._device, (observation.prompt,))
+            predicted = self._network.predict(inputs)
         actions = self._pipeline.actions(predicted, proprioception)[0]
         chunk = ActionChunk(
             actions=actions,

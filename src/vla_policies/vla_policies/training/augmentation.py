@@ -33,7 +33,7 @@ def augment(inputs: NetworkInputs, augmentation: Augmentation, rng: np.random.Ge
     state = inputs.state
     if augmentation.state_noise:
         state = state + augmentation.state_noise * _tensor(rng.standard_normal(state.shape), state)
-    return NetworkInputs(images, state)
+    return NetworkInputs(images, state, inputs.prompts)
 
 
 def _change_light(images: Tensor, augmentation: Augmentation, rng: np.random.Generator) -> Tensor:

@@ -51,7 +51,7 @@ class TrainingData:
         rng = np.random.default_rng([self.config.optimisation.seed, step, 1])
         window = self.demonstrations.window(self.training_rows.at(step))
         images = {role: shift_images(image, augmentation.shift_px, rng) for role, image in window.last_images.items()}
-        inputs = self.pipeline.inputs(images, window.last_proprioception, device)
+        inputs = self.pipeline.inputs(images, window.last_proprioception, device, window.prompts)
         return augment(inputs, augmentation, rng), self.targets(window, device)
 
     def targets(self, window: Window, device: torch.device) -> NetworkTargets:

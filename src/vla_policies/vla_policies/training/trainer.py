@@ -78,7 +78,9 @@ class Trainer:
         units = np.array(self._data.pipeline.embodiment.action_units)
         normalised, errors = [], []
         for window in self._data.validation_windows():
-            inputs = self._data.pipeline.inputs(window.last_images, window.last_proprioception, self._device)
+            inputs = self._data.pipeline.inputs(
+                window.last_images, window.last_proprioception, self._device, window.prompts
+            )
             targets = self._data.targets(window, self._device)
             predicted = cast(PolicyNetwork, self.average.module).predict(inputs)
             normalised.append((predicted - targets.actions).abs()[~targets.is_pad].cpu().numpy())
