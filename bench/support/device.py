@@ -14,6 +14,7 @@ import torch
 _KIB = 1024
 _COPIED = {"cpu": 128 << 20, "cuda": 1 << 30}  # bytes; beyond what any cache holds
 _SIDE = {"cpu": 2048, "cuda": 8192}  # of the square matrices that are multiplied
+_ROWS = 1 << 13  # of the matrix that is multiplied by a vector
 _ROUNDS = {"cpu": 5, "cuda": 20}
 
 
@@ -72,13 +73,10 @@ class PeakMemory:
 def _bandwidth(device: torch.device, dtype: torch.dtype) -> float:
     """The better of copying, which reads and writes, and of a matrix times a vector, which only reads."""
     size = _COPIED[device.type]
-    source = torch.ones(size, dtype=torch.uint8, device=device)
-    target = torch.empty_like(source)
-    copying = 2 * size / _best(lambda: target.copy_(source), device)
-    del target
-    rows = 1 << 13
-    matrix = source.view(dtype)[: size // dtype.itemsize].view(rows, -1)
+    matrix = torch.ones((_ROWS, size // dtype.itemsize // _ROWS), dtype=dtype, device=device)
     vector = torch.ones(matrix.shape[1], dtype=dtype, device=device)
+    target = torch.empty_like(matrix)
+    copying = 2 * size / _best(lambda: target.copy_(matrix), device)
     return max(copying, size / _best(lambda: matrix @ vector, device))
 
 

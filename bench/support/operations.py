@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,15 +47,26 @@ def count_work(case: PolicyCase, precision: Precision) -> Work:
     with skeleton(case, "float32") as network, torch.no_grad():
         inputs = random_inputs(case, torch.device("meta"))
         _without_values(network, case)
-        reads = _Reads(_weights(network), _read_back(network))
-        with FlopCounterMode(display=False) as flops, reads:
-            predict(network, inputs)
+        flops, elements = count_operations(network, lambda: predict(network, inputs), _read_back(network))
     return Work(
         parameters=sum(parameter.numel() for parameter in parameters),
         weight_bytes=sum(parameter.numel() * parameter.element_size() for parameter in parameters),
-        flops=flops.get_total_flops(),
-        read_bytes=sum(count * sizes[name] for name, count in reads.elements.items()),
+        flops=flops,
+        read_bytes=sum(count * sizes[name] for name, count in elements.items()),
     )
+
+
+def count_operations(network: nn.Module, run: Callable[[], Any], read_back: int = 0) -> tuple[int, Mapping[str, int]]:
+    """Operations, and by the name of a parameter how many of its elements are read.
+
+    Args:
+        network: on the device ``meta``.
+        run: what is counted; without gradients.
+        read_back: the answer where a size is read back from the device.
+    """
+    with FlopCounterMode(display=False) as flops, _Reads(_weights(network), read_back) as reads:
+        run()
+    return flops.get_total_flops(), reads.elements
 
 
 class _Reads(TorchDispatchMode):
