@@ -18,6 +18,7 @@ from vla_policies.crossformer import published as crossformer
 from vla_policies.formats.shards import WHOLE_FILE
 from vla_policies.groot import checkpoints as groot
 from vla_policies.groot import versions as groot_versions
+from vla_policies.openvla import hugging_face as openvla
 from vla_policies.pi0.lerobot import is_lerobot_pi0, read_lerobot_pi0
 from vla_policies.pi0.openpi import is_openpi, read_openpi
 from vla_policies.pi0.told import Pi0Told
@@ -82,6 +83,13 @@ FAMILY_CONTAINERS = {
         weights_file=groot.weights_file,
         told=groot.GrootTold,
         read=groot.read_groot,
+    ),
+    "openvla": FamilyContainer(
+        title="OpenVLA or OpenVLA-OFT",
+        recognises=openvla.is_openvla,
+        weights_file=openvla.weights_file,
+        told=openvla.OpenVlaTold,
+        read=openvla.read_openvla,
     ),
     "openpi": FamilyContainer(
         title="Physical-Intelligence/openpi",

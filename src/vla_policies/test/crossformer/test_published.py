@@ -248,7 +248,7 @@ def test_it_infers(make, golden_embodiment, told, observation) -> None:
     rng = np.random.default_rng(0)
     images = {role: rng.integers(0, 256, (96, 128, 3), dtype=np.uint8) for role in ("front", "wrist")}
     policy = TorchPolicy(checkpoint.pipeline(), checkpoint.network(), "x")
-    chunk = policy.infer(dataclasses.replace(observation, images=images))
+    chunk = policy.infer(dataclasses.replace(observation, images=images, prompt=""))
     assert chunk.actions.shape == (5, 8)
 
 

@@ -12,7 +12,10 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+import vla_policies
 from vla_core.errors import CheckpointError, EmbodimentMismatch
+from vla_policies.checkpoint import read_checkpoint
+from vla_policies.containers import Told, convert
 from vla_policies.errors import MissingInformation
 from vla_policies.openvla.hugging_face import OpenVlaTold, is_openvla, read_openvla
 from vla_policies.weights import load_into
@@ -42,6 +45,18 @@ def test_a_folder_of_oft_loads_whole(changes, make_folder, robot) -> None:
     assert checkpoint.config.network["head"] == changes.get("head", "l1")
     assert checkpoint.config.network["film"] == changes.get("film", False)
     assert checkpoint.config.spec.action_horizon == 3
+
+
+def test_it_is_described_and_converted_as_every_checkpoint(make_folder, robot, tmp_path) -> None:
+    folder, network = make_folder()
+    details = {"action_horizon": 3, "bounds": "bounds_q99", "centre_crop": True}
+    told = Told(robot, CAMERAS, name="mine", details=details)
+    described = vla_policies.describe(folder, told)
+    assert (described["container"], described["family"], described["head"]) == ("openvla", "openvla", "l1_mlp_resnet")
+    convert(folder, tmp_path / "ours", told=told)
+    require_the_same(read_checkpoint(tmp_path / "ours"), network)
+    with pytest.raises(MissingInformation, match="expected --embodiment"):
+        vla_policies.describe(folder)
 
 
 def test_a_folder_of_openvla_loads_with_the_statistics_of_its_configuration(make_folder, robot, statistics) -> None:

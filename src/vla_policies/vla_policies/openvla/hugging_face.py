@@ -25,7 +25,7 @@ from vla_policies import provenance
 from vla_policies.checkpoint import Checkpoint, PolicyConfig, Provenance
 from vla_policies.errors import MissingInformation
 from vla_policies.formats.json_file import read_json
-from vla_policies.formats.shards import has_shards, read_shards
+from vla_policies.formats.shards import has_shards, read_shards, shard_files
 from vla_policies.normalisation import IMAGENET, Normalisation
 from vla_policies.openvla.config import OpenVlaConfig
 from vla_policies.openvla.lora import merged, require_plain
@@ -71,6 +71,11 @@ def is_openvla(folder: Path) -> bool:
     if (folder / CONFIG_FILE).is_file():
         return read_json(folder / CONFIG_FILE).get("model_type") == "openvla"
     return (folder / ADAPTER_FOLDER / ADAPTER_CONFIG).is_file()
+
+
+def weights_file(folder: Path) -> Path:
+    """The file that stands for the weights: the first of the network's, or that of a mere adapter. Raises CheckpointError."""
+    return shard_files(folder)[0] if has_shards(folder) else folder / ADAPTER_FOLDER / ADAPTER_WEIGHTS
 
 
 def read_openvla(
