@@ -50,7 +50,7 @@ def _embodiment(robot: Robot, images: str, native: bool) -> dict[str, Any]:
             "width": robot.width,
             "height": robot.height,
             "rate_hz": robot.rate_hz,
-            "align": {"method": "nearest", "tolerance_ms": half_ms, "wait_ms": 200},
+            "align": {"method": "nearest", "tolerance_ms": half_ms, "wait_ms": 500},
             "images": images,
         }
         for role in robot.roles
@@ -60,7 +60,7 @@ def _embodiment(robot: Robot, images: str, native: bool) -> dict[str, Any]:
         "topic": robot.topic("joints"),
         "type": "sensor_msgs/msg/JointState",
         "rate_hz": robot.joint_rate_hz,
-        "align": {"method": "interpolate", "tolerance_ms": 100, "wait_ms": 200},
+        "align": {"method": "interpolate", "tolerance_ms": 100, "wait_ms": 500},
         "elements": {"path": "name", "names": list(JOINTS)},
         "fields": {"position": {"path": "position", "unit": "rad"}, "velocity": {"path": "velocity", "unit": "rad/s"}},
         "native": native,
