@@ -160,6 +160,7 @@ class Operator:
 
     def start_policy(self, prompt: str = "", duration_s: float = 0.0) -> Any:
         """Lets the policy run; returns the goal, for :meth:`end_policy`."""
+        self._status(names.POLICY_STATUS)  # it knows our client, then
         return self._send_goal(self._run_policy, RunPolicy.Goal(prompt=prompt, duration_s=duration_s))
 
     def end_policy(self, goal: Any) -> RunPolicy.Result:
