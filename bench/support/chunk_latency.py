@@ -41,10 +41,9 @@ def measure_latency(case: PolicyCase, precision: Precision, device: str, rounds:
 def latency_here(case: PolicyCase, precision: Precision, device: str, rounds: int) -> Latency:
     """The same in this process."""
     where = torch.device(device)
-    torch.ones(1, device=where)
-    memory = PeakMemory(where)
     times = []
     with skeleton(case, precision) as network, torch.inference_mode():
+        memory = PeakMemory(where)  # what torch itself has loaded up to here is not the network's
         fill(network, where)
         inputs = random_inputs(case, where)
         for number in range(_WARM_UP + rounds):

@@ -41,16 +41,16 @@ class Work:
 
 def count_work(case: PolicyCase, precision: Precision) -> Work:
     """Counts on the device ``meta``. Operations do not depend on the precision, bytes do."""
-    with skeleton(case, precision) as network:
-        sizes = {name: tensor.element_size() for name, tensor in _weights(network).items()}
-        parameters = list(network.parameters())
-    with skeleton(case, "float32") as network, torch.no_grad():
+    with skeleton(case, precision) as network, torch.no_grad():
+        weights = _weights(network)
+        sizes = {name: tensor.element_size() for name, tensor in weights.items()}
+        network.float()  # the mixed precision of a GPU is not to be had here
         inputs = random_inputs(case, torch.device("meta"))
         _without_values(network, case)
         flops, elements = count_operations(network, lambda: predict(network, inputs), _read_back(network))
     return Work(
-        parameters=sum(parameter.numel() for parameter in parameters),
-        weight_bytes=sum(parameter.numel() * parameter.element_size() for parameter in parameters),
+        parameters=sum(tensor.numel() for tensor in weights.values()),
+        weight_bytes=sum(tensor.numel() * sizes[name] for name, tensor in weights.items()),
         flops=flops,
         read_bytes=sum(count * sizes[name] for name, count in elements.items()),
     )
