@@ -58,6 +58,7 @@ class PeakMemory:
     def __init__(self, device: torch.device) -> None:
         self._device = device
         if device.type == "cuda":
+            torch.cuda.init()  # before that there are no statistics
             torch.cuda.reset_peak_memory_stats(device)
             self._begin = torch.cuda.memory_allocated(device)
         else:
