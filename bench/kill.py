@@ -120,7 +120,7 @@ def _trial(folder: Path, robot: Embodiment, after_s: float) -> _Trial:
     given_s = np.frombuffer(mmap.mmap(-1, 8 * _MOST_STEPS), np.float64)
     process = multiprocessing.get_context("fork").Process(target=_record, args=(folder, robot, given_s), daemon=True)
     process.start()
-    while given_s[0] == 0 and process.is_alive():
+    while given_s[1] == 0 and process.is_alive():  # before, there may be nothing that could be recovered
         time.sleep(0.001)
     time.sleep(after_s)
     assert process.pid is not None
