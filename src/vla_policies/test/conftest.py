@@ -48,13 +48,18 @@ def tiny_embodiment(width: int = 32, height: int = 24) -> Embodiment:
 
 
 def _record_reaching(
-    folder: Path, seed: int, steps: int = 20, dropped: tuple[int, ...] = (), outcome: str = "success"
+    folder: Path,
+    seed: int,
+    steps: int = 20,
+    dropped: tuple[int, ...] = (),
+    outcome: str = "success",
+    embodiment: Embodiment | None = None,
 ) -> Path:
     """An episode of a made-up task: a square in both images says where joints 1 and 2 are to go, and when the gripper closes.
 
     The motion to the goal takes all the steps. ``dropped`` steps are left out, as a recorder does.
     """
-    embodiment = tiny_embodiment()
+    embodiment = embodiment or tiny_embodiment()
     rng = np.random.default_rng(seed)
     place = rng.uniform(-1.0, 1.0, 2)
     metadata = EpisodeMetadata("reach", "mock", embodiment, task="reaching", seed=seed)

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
+from training_runs import ALONE
 
 import vla_policies
 from vla_core.episodes import EpisodeReader
@@ -58,7 +59,7 @@ def episodes(tmp_path_factory, record_reaching) -> list[Path]:
 
 
 def test_a_batch_has_the_instructions_of_its_episodes(episodes) -> None:
-    inputs, targets = read_training_data(settings(), episodes).batch(0, torch.device("cpu"))
+    inputs, targets = read_training_data(settings(), episodes).batch(0, ALONE)
     assert inputs.prompts == ("reach",) * len(targets.actions)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -123,8 +123,13 @@ def read_config(folder: Path | str) -> PolicyConfig:
     return read
 
 
-def write_checkpoint(folder: Path | str, checkpoint: Checkpoint) -> None:
+def write_checkpoint(folder: Path | str, checkpoint: Checkpoint, same_weights: Sequence[Path] = ()) -> None:
     """Writes a checkpoint folder, which is made if need be. Each file is replaced only when the new one is complete.
+
+    Args:
+        folder: where to.
+        checkpoint: what.
+        same_weights: another folder, if one was just written with the same weights: they are not kept twice.
 
     Raises:
         CheckpointError: a weight is not finite, or a file cannot be written.
@@ -137,11 +142,25 @@ def write_checkpoint(folder: Path | str, checkpoint: Checkpoint) -> None:
     partial = folder / (CONFIG_FILE + ".partial")
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        write_weights(folder / WEIGHTS_FILE, checkpoint.weights)
+        if not (same_weights and _linked(same_weights[0] / WEIGHTS_FILE, folder / WEIGHTS_FILE)):
+            write_weights(folder / WEIGHTS_FILE, checkpoint.weights)
         partial.write_text(_HEADER + text)
         os.replace(partial, folder / CONFIG_FILE)
     except OSError as error:
         raise CheckpointError(f"{folder}: cannot be written ({error.strerror or error})") from error
+
+
+def _linked(file: Path, path: Path) -> bool:
+    """Makes the path a second name of a file; False where the disk has no such names."""
+    partial = path.with_name(path.name + ".partial")
+    partial.unlink(missing_ok=True)
+    try:
+        os.link(file, partial)
+    except OSError:
+        return False
+    os.replace(partial, path)
+    partial.unlink(missing_ok=True)  # replacing a name by one of the same file leaves both
+    return True
 
 
 def weights_digest(path: Path) -> str:

@@ -30,6 +30,7 @@ class Family:
             as ``head_module``.
         state_scheme: how proprioception is normalised where such a network is trained here.
         action_scheme: and actions. Heads that bin or clip them need them within -1 and 1.
+        recomputable: modules that may be computed again for their gradients, as patterns of names; see ``training.keys``.
     """
 
     config: type[Any]
@@ -37,19 +38,65 @@ class Family:
     head: str = ""
     state_scheme: SchemeName = "act_mean_std"
     action_scheme: SchemeName = "act_mean_std"
+    recomputable: tuple[str, ...] = ()
 
     def head_for(self, hyper_parameters: Any) -> str:
         """Name of the module of ``heads`` that a network with these hyper-parameters has."""
         return self.head or str(hyper_parameters.head_module)
 
 
+_PI0_LAYERS = ("backbones.*.layers.*", "model.paligemma_with_expert.**.layers.*")
+
 FAMILIES = {
-    "act": Family(ActConfig, ActNetwork, head="l1_regression"),
-    "crossformer": Family(CrossFormerConfig, CrossFormerPolicy, head="readout_l1"),
-    "groot": Family(GrootConfig, GrootNetwork, head="flow_matching_dit"),
-    "openvla": Family(OpenVlaConfig, OpenVlaNetwork, state_scheme="oft_proprio_bounds", action_scheme="oft_bounds"),
-    "pi0": Family(Pi0Config, Pi0PolicyNetwork, "flow_matching", "openpi_mean_std", "openpi_mean_std"),
-    "pi05": Family(Pi05Config, Pi0PolicyNetwork, "flow_matching", "openpi_quantiles", "openpi_quantiles"),
+    "act": Family(
+        ActConfig,
+        ActNetwork,
+        head="l1_regression",
+        recomputable=("backbones.*.layer*.*", "encoder.layers.*", "decoder.layers.*", "style_encoder.encoder.layers.*"),
+    ),
+    "crossformer": Family(
+        CrossFormerConfig,
+        CrossFormerPolicy,
+        head="readout_l1",
+        recomputable=("backbones.*.stages.*.*", "transformer.layers.*"),
+    ),
+    "groot": Family(
+        GrootConfig,
+        GrootNetwork,
+        head="flow_matching_dit",
+        recomputable=(
+            "backbone.encoders.*.layers.*",
+            "backbone.eagle_model.**.layers.*",
+            "action_head.**.transformer_blocks.*",
+        ),
+    ),
+    "openvla": Family(
+        OpenVlaConfig,
+        OpenVlaNetwork,
+        state_scheme="oft_proprio_bounds",
+        action_scheme="oft_bounds",
+        recomputable=(
+            "vision_backbone.cameras.*.layers.*",
+            "vision_backbone.*.blocks.*",
+            "language_model.model.layers.*",
+        ),
+    ),
+    "pi0": Family(
+        Pi0Config,
+        Pi0PolicyNetwork,
+        "flow_matching",
+        "openpi_mean_std",
+        "openpi_mean_std",
+        recomputable=_PI0_LAYERS,
+    ),
+    "pi05": Family(
+        Pi05Config,
+        Pi0PolicyNetwork,
+        "flow_matching",
+        "openpi_quantiles",
+        "openpi_quantiles",
+        recomputable=_PI0_LAYERS,
+    ),
 }
 
 

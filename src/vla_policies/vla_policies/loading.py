@@ -7,8 +7,8 @@ from pathlib import Path
 import torch
 
 from vla_core.embodiment import Embodiment, require_compatible
-from vla_core.errors import CheckpointError
-from vla_policies.checkpoint import WEIGHTS_FILE, read_checkpoint, weights_digest
+from vla_core.errors import CheckpointError, EmbodimentMismatch, choice
+from vla_policies.checkpoint import CONFIG_FILE, WEIGHTS_FILE, read_checkpoint, read_config, weights_digest
 from vla_policies.policy import TorchPolicy
 
 
@@ -16,7 +16,8 @@ def load(path: Path | str, device: str = "cpu", embodiment: Embodiment | None = 
     """Loads a policy for inference. Nothing in the folder is executed.
 
     Args:
-        path: the checkpoint's folder.
+        path: the checkpoint's folder; of a run with several embodiments, the one that has a folder for each, if the embodiment
+            is given.
         device: torch's name of where to infer, for example ``cuda``.
         embodiment: the robot that it is to drive, if it should be checked now.
 
@@ -25,11 +26,33 @@ def load(path: Path | str, device: str = "cpu", embodiment: Embodiment | None = 
         ConfigError: its ``config.yaml`` is wrong.
         EmbodimentMismatch: it was made for another robot.
     """
+    path = folder_for(Path(path), embodiment)
     checkpoint = read_checkpoint(path)
     if embodiment is not None:
         require_compatible(checkpoint.config.embodiment, embodiment, f"policy {path}")
-    policy_id = f"{checkpoint.config.name}@{weights_digest(Path(path) / WEIGHTS_FILE)}"
+    policy_id = f"{checkpoint.config.name}@{weights_digest(path / WEIGHTS_FILE)}"
     return TorchPolicy(checkpoint.pipeline(), checkpoint.network(), policy_id, require_device(device))
+
+
+def folder_for(path: Path, embodiment: Embodiment | None) -> Path:
+    """The folder of a policy: the path itself, or that for an embodiment of a run with several.
+
+    Raises:
+        CheckpointError: there are several, and none is asked for.
+        EmbodimentMismatch: none is for that embodiment.
+    """
+    inside = [] if (path / CONFIG_FILE).exists() else sorted(file.parent for file in path.glob(f"*/{CONFIG_FILE}"))
+    if not inside:
+        return path
+    by_name = {config.embodiment.name: folder for folder in inside if (config := read_config(folder))}
+    if embodiment is None:
+        raise CheckpointError(
+            f"{path}: holds a policy for each of the embodiments {choice(by_name)}; expected one of their folders, or the "
+            "embodiment that is to be driven"
+        )
+    if embodiment.name not in by_name:
+        raise EmbodimentMismatch(f"{path}: is for the embodiments {choice(by_name)}, not for '{embodiment.name}'")
+    return by_name[embodiment.name]
 
 
 def require_device(name: str) -> torch.device:

@@ -8,7 +8,7 @@ import shlex
 import signal
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from types import FrameType
@@ -21,6 +21,7 @@ from vla_core.episodes import EpisodeReader, list_episodes
 from vla_core.errors import ConfigError, EpisodeError, VlaError, choice
 from vla_policies.training.config import TrainConfig, load_preset
 from vla_policies.training.loop import TrainResult, train
+from vla_policies.training.processes import is_first
 from vla_policies.training.progress_bar import progress_bar
 
 PRESETS = Path(__file__).parents[4] / "config" / "policies"  # of the checkout
@@ -61,20 +62,23 @@ def main(argv: list[str] | None = None, presets: Path = PRESETS) -> int:
 @app.command()
 def command(
     context: typer.Context,
-    episodes: Annotated[Path, typer.Option(help="Folder of the episodes to train on.")],
+    episodes: Annotated[
+        list[Path], typer.Option(help="Folder of the episodes to train on; again for that of another embodiment.")
+    ],
     out: Annotated[Path, typer.Option(help="Folder of the checkpoint; made if it is not there.")],
     policy: Annotated[str, typer.Option(help="A preset of config/policies, or a YAML file.")] = "act_small",
     steps: Annotated[int | None, typer.Option(min=1, help="Training steps, if not those of the preset.")] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Seed, if not that of the preset.")] = None,
     device: Annotated[str | None, typer.Option(help="Where to train, for example cuda.")] = None,
-    limit: Annotated[int | None, typer.Option(min=1, help="Train on the first N usable episodes only.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Train on the first N usable episodes of a folder.")] = None,
     failures: Annotated[bool, typer.Option(help="Train on episodes with the outcome 'failure' too.")] = False,
     resume: Annotated[bool, typer.Option(help="Go on with the run in the folder.")] = False,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the figures of the run to this file.")] = None,
 ) -> None:
     """Train a policy on recorded episodes.
 
-    Ctrl-C finishes the step, writes the checkpoint and ends; --resume goes on from there.
+    Ctrl-C finishes the step, writes the checkpoint and ends; --resume goes on from there. On several devices:
+    torchrun --nproc-per-node N -m vla_policies.training.cli, with these options.
     """
     try:
         call = context.ensure_object(_Call)
@@ -87,12 +91,13 @@ def command(
             device=chosen.device if device is None else device,
         )
         config = replace(preset, optimisation=optimisation)
-        paths = usable_episodes(episodes, failures, limit)
+        paths = [path for folder in episodes for path in usable_episodes(folder, failures, limit)]
         result = _train(config, paths, out, resume, command_line=call.command_line)
     except VlaError as error:
         _console.print(f"[bold red]error:[/] {error}", soft_wrap=True, highlight=False)
         raise typer.Exit(_WRONG_USAGE if isinstance(error, ConfigError) else _FAILED) from None
-    _report(result, len(paths), json_file)
+    if is_first():
+        _report(result, len(paths), json_file)
     raise typer.Exit(0 if result.finished else _INTERRUPTED)
 
 
@@ -126,7 +131,8 @@ def _preset(name: str, presets: Path) -> TrainConfig:
 
 
 def _train(config: TrainConfig, paths: list[Path], out: Path, resume: bool, command_line: str) -> TrainResult:
-    with progress_bar(config, len(paths)) as on_progress, _stop_on_signal() as should_stop:
+    shown = progress_bar(config, len(paths)) if is_first() else nullcontext(lambda progress: None)
+    with shown as on_progress, _stop_on_signal() as should_stop:
         return train(config, paths, out, on_progress, should_stop, resume, command_line)
 
 
@@ -138,8 +144,9 @@ def _stop_on_signal() -> Iterator[Callable[[], bool]]:
     def wish(number: int, frame: FrameType | None) -> None:
         nonlocal wished
         wished = True
-        # past sys.stderr, in whose print the signal may have come: that refuses a second one from within
-        os.write(_STDERR, b"\nstopping after this step; once more to stop at once\n")
+        if is_first():
+            # past sys.stderr, in whose print the signal may have come: that refuses a second one from within
+            os.write(_STDERR, b"\nstopping after this step; once more to stop at once\n")
         signal.signal(number, signal.default_int_handler)
 
     previous = {number: signal.signal(number, wish) for number in (signal.SIGINT, signal.SIGTERM)}

@@ -20,7 +20,9 @@ from vla_policies.pipeline import Pipeline
 from vla_policies.spec import PolicySpec
 from vla_policies.training.augmentation import augment, shift_images
 from vla_policies.training.config import TrainConfig
+from vla_policies.training.embodiments import by_embodiment, require_multiple, shares
 from vla_policies.training.optimisation import ShuffledRows
+from vla_policies.training.processes import Processes
 from vla_policies.training.statistics import normalisation_of
 
 _GIB = 2**30
@@ -45,11 +47,11 @@ class TrainingData:
     training_rows: ShuffledRows
     validation_rows: NDArray[np.intp]
 
-    def batch(self, step: int, device: torch.device) -> tuple[NetworkInputs, NetworkTargets]:
-        """The augmented batch of a training step. It depends on the seed and the step only."""
-        augmentation = self.config.augmentation
-        rng = np.random.default_rng([self.config.optimisation.seed, step, 1])
-        window = self.demonstrations.window(self.training_rows.at(step))
+    def batch(self, step: int, processes: Processes) -> tuple[NetworkInputs, NetworkTargets]:
+        """This process's part of the augmented batch of a training step. It depends on the seed and the step only."""
+        augmentation, device = self.config.augmentation, processes.device
+        rng = np.random.default_rng(processes.own([self.config.optimisation.seed, step, 1]))
+        window = self.demonstrations.window(self.training_rows.at(step)[processes.rank :: processes.count])
         images = {role: shift_images(image, augmentation.shift_px, rng) for role, image in window.last_images.items()}
         inputs = self.pipeline.inputs(images, window.last_proprioception, device, window.prompts)
         return augment(inputs, augmentation, rng), self.targets(window, device)
@@ -63,6 +65,25 @@ class TrainingData:
         size = self.config.optimisation.batch_size
         for start in range(0, len(self.validation_rows), size):
             yield self.demonstrations.window(self.validation_rows[start : start + size])
+
+
+def read_parts(config: TrainConfig, episodes: Sequence[Path], processes: Processes) -> dict[str, TrainingData]:
+    """Reads the episodes of a run, by embodiment: of one, or of those that the preset names.
+
+    Raises:
+        EpisodeError: no episodes, one that cannot be read, or none of an embodiment that the preset names.
+        EmbodimentMismatch: episodes of other embodiments, or of one that lacks what the preset needs.
+        ConfigError: a batch cannot be shared out.
+    """
+    what = f"preset '{config.name}'"
+    size = config.optimisation.batch_size
+    if not config.embodiments:
+        require_multiple(size, processes.count, f"{what}: optimisation.batch_size")
+        data = read_training_data(config, episodes)
+        return {data.pipeline.embodiment.name: data}
+    sizes = shares(size, {name: part.weight for name, part in config.embodiments.items()}, processes.count, what)
+    by_name = by_embodiment(episodes, list(config.embodiments), what)
+    return {name: read_training_data(config.part(name, sizes[name]), by_name[name]) for name in config.embodiments}
 
 
 def read_training_data(config: TrainConfig, episodes: Sequence[Path]) -> TrainingData:

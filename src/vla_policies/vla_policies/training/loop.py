@@ -14,8 +14,10 @@ from vla_policies import provenance
 from vla_policies.checkpoint import Checkpoint, PolicyConfig, Provenance, write_checkpoint
 from vla_policies.errors import TrainingError
 from vla_policies.families import hyper_parameters
+from vla_policies.loading import require_device
 from vla_policies.training.config import TrainConfig
-from vla_policies.training.data import TrainingData, read_training_data
+from vla_policies.training.data import TrainingData, read_parts
+from vla_policies.training.processes import Processes, joined
 from vla_policies.training.report import LossLog, Progress
 from vla_policies.training.state import STATE_FILE, identity, restore_state, save_state
 from vla_policies.training.trainer import Trainer
@@ -53,13 +55,14 @@ def train(
 ) -> TrainResult:
     """Trains a policy and writes its checkpoint folder, with the state for resuming and the losses under ``training/``.
 
-    On a processor a run depends on the settings, the seed and the episodes only: resumed, it gives the same weights as in
-    one go.
+    On a processor a run depends on the settings, the seed, the episodes and the number of processes only: resumed, it gives the
+    same weights as in one go. Under torchrun each process trains on its part of every batch, and the first one validates and
+    writes.
 
     Args:
         config: the preset.
-        episodes: finished episodes of one embodiment.
-        out: the checkpoint's folder.
+        episodes: finished episodes of one embodiment, or of those that the preset names.
+        out: the checkpoint's folder; of several embodiments, it has a folder for each, by its name.
         on_progress: called at every report and every validation.
         should_stop: asked after every step; on True everything is written and the run ends.
         resume: go on with the run in ``out``.
@@ -72,23 +75,32 @@ def train(
         CheckpointError: unknown family or device, or the checkpoint cannot be written.
         TrainingError: ``out`` holds another run, the run cannot be resumed, or the loss is not finite.
     """
-    with torch.random.fork_rng(devices=[]):
-        run = _Run(config, list(episodes), Path(out), resume, command_line)
+    with torch.random.fork_rng(devices=[]), joined(require_device(config.optimisation.device)) as processes:
+        run = _Run(config, list(episodes), Path(out), resume, command_line, processes)
         return run.loop(on_progress, should_stop)
 
 
 class _Run:
     """One training run: its data, its trainer, its files."""
 
-    def __init__(self, config: TrainConfig, episodes: list[Path], out: Path, resume: bool, command_line: str) -> None:
+    def __init__(
+        self,
+        config: TrainConfig,
+        episodes: list[Path],
+        out: Path,
+        resume: bool,
+        command_line: str,
+        processes: Processes,
+    ) -> None:
+        self._processes = processes
         self._config = config
         self._episodes = episodes
         self._out = out
         self._folder = out / TRAINING_FOLDER
         self._command_line = command_line
         _prepare_folder(self._folder, resume)
-        self._data: TrainingData = read_training_data(config, episodes)
-        self._trainer = Trainer(self._data)
+        self._parts = read_parts(config, episodes, processes)
+        self._trainer = Trainer(config, self._parts, processes)
         self._step = restore_state(self._folder, self._trainer, self._identity) if resume else 0
         self._log = LossLog(self._folder, self._step)
         self._validation: dict[str, float] = {}
@@ -107,10 +119,12 @@ class _Run:
             losses, rate = self._trainer.step(self._step)
             self._step += 1
             recent.append(losses)
-            last = self._step == steps or should_stop()
+            last = self._step == steps or self._processes.any(should_stop())
             writing = last or self._step % reporting.checkpoint_every == 0
             if writing or self._step % reporting.log_every == 0:
-                on_progress(self._report(recent, rate, validate=writing))
+                progress = self._report(recent, rate, validate=writing)
+                if self._processes.is_first:
+                    on_progress(progress)
                 recent = []
             if writing:
                 self._write()
@@ -118,7 +132,7 @@ class _Run:
         return TrainResult(self._out, self._step, self._step == steps, self._validation, seconds)
 
     def _report(self, recent: list[dict[str, float]], rate: float, validate: bool) -> Progress:
-        if validate:
+        if validate and (self._processes.is_first or self._trainer.all_validate):
             self._validation = self._trainer.validate()
         progress = Progress(
             step=self._step,
@@ -132,33 +146,40 @@ class _Run:
         return progress
 
     def _write(self) -> None:
-        write_checkpoint(self._out, self._checkpoint())
-        save_state(self._folder, self._trainer, self._step, self._identity)
+        weights, state = self._trainer.weights(), self._trainer.state()
+        if not self._processes.is_first:
+            return
+        folders: list[Path] = []
+        for name, data in self._parts.items():
+            folder = self._out / name if self._config.embodiments else self._out
+            write_checkpoint(folder, Checkpoint(self._description(data), weights), same_weights=folders[:1])
+            folders.append(folder)
+        save_state(self._folder, state, self._step, self._identity)
         self._log.write()
 
-    def _checkpoint(self) -> Checkpoint:
-        config, pipeline = self._config, self._data.pipeline
-        description = PolicyConfig(
+    def _description(self, data: TrainingData) -> PolicyConfig:
+        config, pipeline = data.config, data.pipeline
+        paths = data.demonstrations.paths
+        return PolicyConfig(
             schema="vla/policy/1",
             name=config.name,
             family=config.family,
             network=configuration.to_mapping(hyper_parameters(config.family, config.network, config.name)),
             spec=pipeline.spec,
-            normalisation=self._data.normalisation,
+            normalisation=data.normalisation,
             provenance=Provenance(
                 created=provenance.now(),
-                source=str(self._episodes[0].parent),
-                episodes=len(self._episodes),
-                episode_steps=len(self._data.demonstrations),
+                source=str(paths[0].parent),
+                episodes=len(paths),
+                episode_steps=len(data.demonstrations),
                 train_steps=self._step,
-                seed=config.optimisation.seed,
+                seed=self._config.optimisation.seed,
                 command_line=self._command_line,
                 versions=provenance.versions(),
                 metrics=self._validation,
             ),
             embodiment=pipeline.embodiment,
         )
-        return Checkpoint(description, self._trainer.average.module.state_dict())
 
 
 def _prepare_folder(folder: Path, resume: bool) -> None:

@@ -12,13 +12,16 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
 from vla_policies.training.config import Optimisation
+from vla_policies.training.sharding import local
 
 
 def make_optimiser(network: nn.Module, optimisation: Optimisation) -> torch.optim.AdamW:
-    """AdamW with one group for the vision backbones and one for everything else."""
+    """AdamW with one group for the vision backbones and one for everything else; what is frozen is in none."""
     backbone: list[nn.Parameter] = []
     rest: list[nn.Parameter] = []
     for name, parameter in network.named_parameters():
+        if not parameter.requires_grad:
+            continue
         (backbone if name.startswith("backbones.") else rest).append(parameter)
     backbone_rate = optimisation.backbone_learning_rate or optimisation.learning_rate
     groups = [
@@ -55,9 +58,13 @@ def averaged(network: nn.Module, decay: float) -> AveragedModel:
     def update(averages: Sequence[Tensor], weights: Sequence[Tensor], updates: Tensor | int) -> None:
         count = int(updates)
         share = 1.0 - min(decay, (1 + count) / (10 + count))
-        torch._foreach_lerp_(list(averages), list(weights), share)
+        torch._foreach_lerp_([local(part) for part in averages], [local(part) for part in weights], share)
 
-    return AveragedModel(network, multi_avg_fn=update)
+    average = AveragedModel(network, multi_avg_fn=update)
+    for own, shared in zip(average.module.parameters(), network.parameters(), strict=True):
+        if not shared.requires_grad:
+            own.data = shared.data  # it does not change
+    return average
 
 
 class ShuffledRows:

@@ -77,10 +77,11 @@ class LossLog:
 
 
 def plot_losses(rows: list[dict[str, float]], path: Path) -> None:
-    """Draws the L1 losses on a logarithmic scale, and the learning rate below."""
+    """Draws the losses on a logarithmic scale, those of each of several embodiments too, and the learning rate below."""
     figure = Figure(figsize=(8.0, 5.0), dpi=120, layout="constrained")
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[4, 1])
-    _draw(upper, rows, "l1", "training", color=_TRAIN_COLOR, linewidth=1.5)
+    kind = "l1" if any("l1" in row for row in rows) else "loss"
+    _draw(upper, rows, kind, "training", color=_TRAIN_COLOR, linewidth=1.5)
     _draw(
         upper,
         rows,
@@ -90,8 +91,12 @@ def plot_losses(rows: list[dict[str, float]], path: Path) -> None:
         linewidth=2.0,
         marker="o",
     )
+    for place, name in enumerate(embodiments(rows)):
+        color = f"C{place}"
+        _draw(upper, rows, f"loss_{name}", f"training, {name}", color=color, linewidth=1.0, alpha=0.6)
+        _draw(upper, rows, f"validation_l1_{name}", f"validation, {name}", color=color, linewidth=1.5, marker="s")
     upper.set_yscale("log")
-    upper.set_ylabel("L1 loss, normalised actions")
+    upper.set_ylabel("L1 loss, normalised actions" if kind == "l1" else "loss")
     upper.legend(frameon=False)
     _draw(lower, rows, "learning_rate", "learning rate", color=_RATE_COLOR, linewidth=1.5)
     lower.set_ylabel("learning rate")
@@ -101,6 +106,11 @@ def plot_losses(rows: list[dict[str, float]], path: Path) -> None:
         axes.spines[["top", "right"]].set_visible(False)
         axes.grid(True, which="major", alpha=0.25)
     figure.savefig(path)
+
+
+def embodiments(rows: list[dict[str, float]]) -> list[str]:
+    """The embodiments whose losses there are beside that of all."""
+    return list(dict.fromkeys(key.removeprefix("loss_") for row in rows for key in row if key.startswith("loss_")))
 
 
 def _draw(axes: Axes, rows: list[dict[str, float]], key: str, label: str, **style: Any) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from vla_core import config as configuration
+from vla_core.errors import ConfigError
 from vla_policies.errors import TrainingError
 from vla_policies.training.config import TrainConfig
 from vla_policies.training.trainer import Trainer
@@ -20,19 +21,19 @@ STATE_FILE = "state.pt"
 
 
 def identity(config: TrainConfig, episodes: Sequence[Path]) -> str:
-    """What two runs must share for one to go on with the other: settings, device aside, and the names of the episodes."""
-    on_any_device = replace(config, optimisation=replace(config.optimisation, device=""))
+    """What two runs must share for one to go on with the other: settings, devices aside, and the names of the episodes."""
+    on_any_device = replace(config, optimisation=replace(config.optimisation, device="", parallel="ddp"))
     return json.dumps({"config": configuration.to_mapping(on_any_device), "episodes": [path.name for path in episodes]})
 
 
-def save_state(folder: Path, trainer: Trainer, step: int, run: str) -> None:
+def save_state(folder: Path, trained: Mapping[str, Any], step: int, run: str) -> None:
     """Writes the state; an older one is replaced only when the new one is complete.
 
     Random numbers need no state: those of a step come from the seed and the step.
 
     Args:
         folder: where to.
-        trainer: what is trained.
+        trained: the trainer's state.
         step: training steps done.
         run: the run's :func:`identity`.
 
@@ -40,13 +41,7 @@ def save_state(folder: Path, trainer: Trainer, step: int, run: str) -> None:
         TrainingError: the file cannot be written.
     """
     partial = folder / (STATE_FILE + ".partial")
-    state = {
-        "run": run,
-        "step": step,
-        "network": trainer.network.state_dict(),
-        "average": trainer.average.state_dict(),
-        "optimiser": trainer.optimiser.state_dict(),
-    }
+    state = {"run": run, "step": step, **trained}
     try:
         torch.save(state, partial)
         os.replace(partial, folder / STATE_FILE)
@@ -62,11 +57,10 @@ def restore_state(folder: Path, trainer: Trainer, run: str) -> int:
     """
     path = folder / STATE_FILE
     state = _read(path)
-    if state.get("run") != run:
-        raise TrainingError(f"{path}: cannot be resumed: {_difference(state.get('run'), run)}")
-    trainer.network.load_state_dict(state["network"])
-    trainer.average.load_state_dict(state["average"])
-    trainer.optimiser.load_state_dict(state["optimiser"])
+    found, expected = _with_defaults(state.get("run")), json.loads(run)
+    if found != expected:
+        raise TrainingError(f"{path}: cannot be resumed: {_difference(found, expected)}")
+    trainer.restore(state)
     return int(state["step"])
 
 
@@ -82,13 +76,28 @@ def _read(path: Path) -> dict[str, Any]:
     return state
 
 
-def _difference(found: Any, expected: str) -> str:
-    if not isinstance(found, str):
+def _with_defaults(run: Any) -> dict[str, Any] | None:
+    """A run's identity, in which settings that there were not yet have their defaults; None of what is none."""
+    try:
+        found = json.loads(run)
+        config = configuration.from_mapping(TrainConfig, found["config"], "state")
+        return {"config": _plain(config), "episodes": list(found["episodes"])}
+    except (TypeError, ValueError, KeyError, ConfigError):
+        return None
+
+
+def _plain(config: TrainConfig) -> Any:
+    """Settings as JSON has them."""
+    return json.loads(json.dumps(configuration.to_mapping(config)))
+
+
+def _difference(found: dict[str, Any] | None, expected: dict[str, Any]) -> str:
+    if found is None:
         return "it does not say of which run it is"
-    theirs, ours = json.loads(found), json.loads(expected)
-    if theirs["config"] == ours["config"]:
-        return f"expected its {len(theirs['episodes'])} episodes, found {len(ours['episodes'])} with other names"
-    keys = [key for key in ours["config"] if theirs["config"].get(key) != ours["config"][key]]
+    theirs, ours = found["config"], expected["config"]
+    if theirs == ours:
+        return f"expected its {len(found['episodes'])} episodes, found {len(expected['episodes'])} with other names"
+    keys = [key for key in ours if theirs.get(key) != ours[key]]
     return "expected its settings; other ones: " + ", ".join(
-        f"{key} {ours['config'][key]} instead of {theirs['config'].get(key)}" for key in keys
+        f"{key} {ours[key]} instead of {theirs.get(key)}" for key in keys
     )
