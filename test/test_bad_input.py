@@ -14,6 +14,7 @@ from vla.graph import Bringup, bringup_graph
 from vla.ros.operator import OperatorError
 from vla.supervisor import ProcessDied
 from vla_core.action_chunk import ActionChunk
+from vla_core.action_prefix import ActionPrefix
 from vla_core.observation import Observation
 from vla_policy_node.fake import FakePolicy
 from vla_policy_node.policy_node import PolicyNode
@@ -24,8 +25,8 @@ pytestmark = pytest.mark.ros
 class TurnsNan(FakePolicy):
     """Waves twice, and then outputs NaN for one joint."""
 
-    def infer(self, observation: Observation) -> ActionChunk:
-        chunk = super().infer(observation)
+    def infer(self, observation: Observation, prefix: ActionPrefix | None = None) -> ActionChunk:
+        chunk = super().infer(observation, prefix)
         if chunk.sequence >= 2:
             chunk.actions[4:, 3] = np.nan
         return chunk

@@ -15,6 +15,7 @@ from vla.graph import Bringup, bringup_graph
 from vla.ros.operator import Operator
 from vla.supervisor import Supervisor
 from vla_core.action_chunk import ActionChunk
+from vla_core.action_prefix import ActionPrefix
 from vla_core.episodes import EpisodeReader
 from vla_core.observation import Observation
 from vla_policy_node.fake import FakePolicy
@@ -27,9 +28,9 @@ pytestmark = pytest.mark.ros
 class Spy(FakePolicy):
     """A fake policy that keeps what it was shown."""
 
-    def infer(self, observation: Observation) -> ActionChunk:
+    def infer(self, observation: Observation, prefix: ActionPrefix | None = None) -> ActionChunk:
         self.seen = [*getattr(self, "seen", []), observation]
-        return super().infer(observation)
+        return super().infer(observation, prefix)
 
 
 @dataclass(frozen=True)

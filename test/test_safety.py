@@ -25,6 +25,7 @@ from vla.paths import checkout
 from vla.ros.operator import Operator
 from vla.supervisor import ProcessDied, Supervisor
 from vla_core.action_chunk import ActionChunk
+from vla_core.action_prefix import ActionPrefix
 from vla_core.embodiment import Embodiment
 from vla_core.errors import StreamError
 from vla_core.observation import Observation
@@ -53,8 +54,8 @@ class Steered(FakePolicy):
         super().__init__(embodiment, amplitude=0.3)
         self.does: Callable[[ActionChunk], ActionChunk] = lambda chunk: chunk
 
-    def infer(self, observation: Observation) -> ActionChunk:
-        return self.does(super().infer(observation))
+    def infer(self, observation: Observation, prefix: ActionPrefix | None = None) -> ActionChunk:
+        return self.does(super().infer(observation, prefix))
 
 
 class Watch(Collector):

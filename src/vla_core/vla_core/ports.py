@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from vla_core.action_chunk import ActionChunk
+from vla_core.action_prefix import ActionPrefix
 from vla_core.observation import Observation, Step
 
 if TYPE_CHECKING:
@@ -27,8 +28,20 @@ class Policy(Protocol):
     @property
     def policy_id(self) -> str: ...
 
-    def infer(self, observation: Observation) -> ActionChunk:
-        """Infers the actions that follow an observation. The caller owns both."""
+    def warm_up(self) -> float:
+        """Gets ready, so that the first inference is as quick as the others. Returns how long that took [s]."""
+        ...
+
+    def infer(self, observation: Observation, prefix: ActionPrefix | None = None) -> ActionChunk:
+        """Infers the actions that follow an observation. The caller owns both.
+
+        Args:
+            observation: what is seen.
+            prefix: what is being executed meanwhile, if the chunk is to go on from it.
+
+        Raises:
+            VlaError: the observation cannot be used, or the policy cannot go on from a chunk.
+        """
         ...
 
     def reset(self) -> None:

@@ -28,6 +28,23 @@ def observation_from(step: Step, embodiment: Embodiment, prompt: str) -> Observa
     )
 
 
+def blank_observation(embodiment: Embodiment, prompt: str = "") -> Observation:
+    """An observation of the right shapes that shows nothing: grey images, zeros. For warming a policy up."""
+    return Observation(
+        stamp_ns=0,
+        images={
+            role: np.full((camera.height, camera.width, 3), 128, np.uint8)
+            for role, camera in embodiment.cameras.items()
+        },
+        proprioception={
+            group: np.zeros(len(embodiment.names_of(references)))
+            for group, references in embodiment.proprioception.items()
+        },
+        prompt=prompt,
+        ages_ns={},
+    )
+
+
 def image_from(sample: Sample) -> NDArray[np.uint8]:
     """A camera's image (H, W, 3) uint8 in RGB order, decoded if it came compressed. Raises ImageError."""
     if isinstance(sample.value, EncodedImage):

@@ -4,9 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 from torch import Tensor
+
+from vla_policies.heads.real_time_chunking import Guidance
+
+RealTimeChunking = Literal["guided", "prefix"]
+"""How a chunk goes on from the one that is executed. ``guided``: led towards it. ``prefix``: behind its first actions, as the
+network was trained to, as far as it was; led towards it beyond that."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,4 +62,23 @@ class PolicyNetwork(Protocol):
 
     def losses(self, inputs: NetworkInputs, targets: NetworkTargets) -> Mapping[str, Tensor]:
         """Scalar losses by name. ``loss`` is the one to minimise; the others are its parts."""
+        ...
+
+
+@runtime_checkable
+class ContinuingNetwork(PolicyNetwork, Protocol):
+    """A network whose chunks can go on from the one that is being executed."""
+
+    @property
+    def real_time_chunking(self) -> RealTimeChunking: ...
+
+    def predict_continuing(self, inputs: NetworkInputs, previous: Tensor, guidance: Guidance) -> Tensor:
+        """The normalised action chunk (B, K, A) that goes on from another one.
+
+        Args:
+            inputs: the observation.
+            previous: the other one from the new one's first step on (B, K, A), normalised as this one will be; where it is not
+                held to it may be anything.
+            guidance: how strongly it is held to.
+        """
         ...

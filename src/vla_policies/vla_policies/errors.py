@@ -11,5 +11,9 @@ class MissingInformation(CheckpointError):
     """A foreign checkpoint does not say something that whoever reads it must be told."""
 
 
+class CannotContinue(VlaError):
+    """A chunk is to go on from the one that is being executed, from a policy whose chunks cannot."""
+
+
 class WindowError(VlaError):
     """Windows of episodes are asked for that cannot be, or that these episodes do not have."""

@@ -11,7 +11,7 @@ from torch import nn
 from vla_core import config
 from vla_core.errors import CheckpointError, choice
 from vla_policies.act import ActConfig, ActNetwork
-from vla_policies.batch import NetworkShape
+from vla_policies.batch import NetworkShape, RealTimeChunking
 from vla_policies.crossformer import CrossFormerConfig, CrossFormerPolicy
 from vla_policies.groot import GrootConfig, GrootNetwork
 from vla_policies.normalisation import SchemeName
@@ -30,7 +30,9 @@ class Family:
             as ``head_module``.
         state_scheme: how proprioception is normalised where such a network is trained here.
         action_scheme: and actions. Heads that bin or clip them need them within -1 and 1.
+        files: hyper-parameters that name a file; it is kept in a checkpoint's folder (``own_files``).
         recomputable: modules that may be computed again for their gradients, as patterns of names; see ``training.keys``.
+        continues: its networks are :class:`vla_policies.batch.ContinuingNetwork`.
     """
 
     config: type[Any]
@@ -39,6 +41,14 @@ class Family:
     state_scheme: SchemeName = "act_mean_std"
     action_scheme: SchemeName = "act_mean_std"
     recomputable: tuple[str, ...] = ()
+    files: tuple[str, ...] = ()
+    continues: bool = False
+
+    def real_time_chunking(self, hyper_parameters: Any) -> RealTimeChunking | None:
+        """How a network with these hyper-parameters goes on from the chunk that is executed; None: it cannot."""
+        if not self.continues:
+            return None
+        return "prefix" if getattr(hyper_parameters, "trained_prefix", 0) else "guided"
 
     def head_for(self, hyper_parameters: Any) -> str:
         """Name of the module of ``heads`` that a network with these hyper-parameters has."""
@@ -69,6 +79,8 @@ FAMILIES = {
             "backbone.eagle_model.**.layers.*",
             "action_head.**.transformer_blocks.*",
         ),
+        continues=True,
+        files=("tokenizer",),
     ),
     "openvla": Family(
         OpenVlaConfig,
@@ -80,6 +92,7 @@ FAMILIES = {
             "vision_backbone.*.blocks.*",
             "language_model.model.layers.*",
         ),
+        files=("tokenizer_file",),
     ),
     "pi0": Family(
         Pi0Config,
@@ -88,6 +101,8 @@ FAMILIES = {
         "openpi_mean_std",
         "openpi_mean_std",
         recomputable=_PI0_LAYERS,
+        continues=True,
+        files=("tokenizer",),
     ),
     "pi05": Family(
         Pi05Config,
@@ -96,6 +111,8 @@ FAMILIES = {
         "openpi_quantiles",
         "openpi_quantiles",
         recomputable=_PI0_LAYERS,
+        continues=True,
+        files=("tokenizer",),
     ),
 }
 
@@ -120,6 +137,11 @@ def require_family(name: str, where: str) -> Family:
     if name not in FAMILIES:
         raise CheckpointError(f"{where}: family: expected {choice(FAMILIES)}, found '{name}'")
     return FAMILIES[name]
+
+
+def families_of(network: object) -> list[str]:
+    """Names of the families that a network can be of."""
+    return [name for name, family in FAMILIES.items() if type(network) is family.build]
 
 
 def build_network(family: str, data: Mapping[str, Any], shape: NetworkShape, where: str) -> nn.Module:

@@ -9,14 +9,17 @@ from typing import TypeVar, cast
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 
 from vla_core.action_chunk import ActionChunk, validate_chunk
+from vla_core.action_prefix import ActionPrefix
 from vla_core.embodiment import Embodiment
 from vla_core.errors import EmbodimentMismatch, StreamError, choice
 from vla_core.observation import Observation
-from vla_policies.batch import PolicyNetwork
-from vla_policies.pipeline import Pipeline
+from vla_core.steps import blank_observation
+from vla_policies.batch import ContinuingNetwork, NetworkInputs, PolicyNetwork, RealTimeChunking
+from vla_policies.continuing import previous_and_guidance, require_continuing
+from vla_policies.pipeline import Pipeline, Proprioception
 from vla_policies.transforms import resize_image
 
 T = TypeVar("T")
@@ -29,12 +32,19 @@ class TorchPolicy:
     """
 
     def __init__(
-        self, pipeline: Pipeline, network: nn.Module, policy_id: str, device: torch.device | str = "cpu"
+        self,
+        pipeline: Pipeline,
+        network: nn.Module,
+        policy_id: str,
+        device: torch.device | str = "cpu",
+        description: str = "",
     ) -> None:
-        """Takes over a network, which is moved to the device and set to inference."""
+        """Takes over a network, which is moved to the device and set to inference; ``description`` says what was found."""
+        self.description = description
         self._pipeline = pipeline
         self._device = torch.device(device)
         moved = network.to(device=self._device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
+        moved.requires_grad_(False)  # the gradients of real-time chunking are those of actions alone
         self._network = cast(PolicyNetwork, moved)
         self._policy_id = policy_id
         self._sequence = 0
@@ -48,10 +58,37 @@ class TorchPolicy:
         """The robot that it was trained with."""
         return self._pipeline.embodiment
 
-    def infer(self, observation: Observation) -> ActionChunk:
+    @property
+    def real_time_chunking(self) -> RealTimeChunking | None:
+        """How a chunk goes on from a prefix; None: it cannot."""
+        return self._network.real_time_chunking if isinstance(self._network, ContinuingNetwork) else None
+
+    def warm_up(self) -> float:
+        """Infers from made-up observations, so that the first real inference does not wait for memory and code that it needs.
+
+        Returns:
+            How long that took [s].
+        """
+        started_ns, count = time.perf_counter_ns(), self._sequence
+        instructions = getattr(self._network, "known_instructions", ("",))
+        observation = blank_observation(self.embodiment, instructions[0])
+        chunk = self.infer(observation)
+        if self.real_time_chunking is not None:
+            delay = min(1, len(chunk.actions) - 1)
+            self.infer(observation, ActionPrefix(chunk, delay, delay))
+        self._sequence = count
+        return (time.perf_counter_ns() - started_ns) * 1e-9
+
+    def infer(self, observation: Observation, prefix: ActionPrefix | None = None) -> ActionChunk:
         """Infers the actions from the observation's stamp on.
 
+        Args:
+            observation: what is seen.
+            prefix: what is being executed meanwhile, if the chunk is to go on from it (real-time chunking).
+
         Raises:
+            CannotContinue: there is a prefix, and the family's chunks cannot go on from one.
+            ChunkError: the prefix is of other actions or does not reach far enough.
             EmbodimentMismatch: a camera or proprioception group is missing or has another shape.
             StreamError: a measured value is not finite.
             ChunkError: the network's output is not finite.
@@ -61,7 +98,7 @@ class TorchPolicy:
         images = {role: self._image(observation, role)[None] for role in self._pipeline.spec.cameras}
         with torch.inference_mode():
             inputs = self._pipeline.inputs(images, proprioception, self._device, (observation.prompt,))
-            predicted = self._network.predict(inputs)
+            predicted = self._predict(inputs, observation, proprioception, prefix)
         actions = self._pipeline.actions(predicted, proprioception)[0]
         chunk = ActionChunk(
             actions=actions,
@@ -76,6 +113,25 @@ class TorchPolicy:
         validate_chunk(chunk, self.embodiment.action_names)
         self._sequence += 1
         return chunk
+
+    def _predict(
+        self,
+        inputs: NetworkInputs,
+        observation: Observation,
+        proprioception: Proprioception,
+        prefix: ActionPrefix | None,
+    ) -> Tensor:
+        """The normalised chunk (1, K, A)."""
+        if prefix is None:
+            return self._network.predict(inputs)
+        network = require_continuing(self._network, self._policy_id)
+        horizon = self._pipeline.spec.action_horizon
+        actions, guidance = previous_and_guidance(
+            prefix, self.embodiment.action_names, observation.stamp_ns, self.embodiment.step_ns, horizon
+        )
+        nothing_padded = np.zeros((1, horizon), dtype=np.bool_)
+        previous = self._pipeline.targets(actions[None], proprioception, nothing_padded, self._device).actions
+        return network.predict_continuing(inputs, previous, guidance)
 
     def reset(self) -> None:
         """Nothing to forget: an inference depends on one observation only."""

@@ -1,31 +1,15 @@
-"""Stand-ins for what a policy node talks to: shipped, because tests, warm-up and shadow runs all need them."""
+"""Stand-ins for what a policy node talks to: shipped, because tests and shadow runs need them."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from vla_core.action_chunk import ActionChunk
+from vla_core.action_prefix import ActionPrefix
 from vla_core.embodiment import Embodiment
 from vla_core.observation import Observation
 
 FAKE = "fake"  # given instead of a checkpoint folder
-
-
-def blank_observation(embodiment: Embodiment) -> Observation:
-    """An observation of the right shapes that shows nothing: grey images, zeros. For warming a policy up."""
-    return Observation(
-        stamp_ns=0,
-        images={
-            role: np.full((camera.height, camera.width, 3), 128, np.uint8)
-            for role, camera in embodiment.cameras.items()
-        },
-        proprioception={
-            group: np.zeros(len(embodiment.names_of(references)))
-            for group, references in embodiment.proprioception.items()
-        },
-        prompt="",
-        ages_ns={},
-    )
 
 
 class FakePolicy:
@@ -46,8 +30,12 @@ class FakePolicy:
         self._sequence = 0
         self._origin: tuple[int, np.ndarray] | None = None
 
-    def infer(self, observation: Observation) -> ActionChunk:
-        """The next second of the wave."""
+    def warm_up(self) -> float:
+        """Nothing to get ready: 0 s."""
+        return 0.0
+
+    def infer(self, observation: Observation, prefix: ActionPrefix | None = None) -> ActionChunk:
+        """The next second of the wave, which goes on from any chunk before it by itself."""
         joints = len(self._embodiment.joints)
         if self._origin is None:
             self._origin = (observation.stamp_ns, observation.proprioception["qpos"][:joints].copy())

@@ -22,7 +22,7 @@ from vla_core.embodiment import load_embodiment
 from vla_core.errors import VlaError
 from vla_core.observation import Observation
 from vla_core.ports import Policy
-from vla_policy_node.fake import FAKE, FakePolicy, blank_observation
+from vla_policy_node.fake import FAKE, FakePolicy
 from vla_policy_node.runner import PolicyRunner, RunnerState
 from vla_ros import names, params, qos
 from vla_ros.codecs.chunks import chunk_message
@@ -77,7 +77,7 @@ class PolicyNode:
         host.every(_TICK_NS, self._on_tick)
         host.every(_STATUS_NS, self._publish_status)
         if self._parameters.policy:
-            self._runner.loaded(self._load(self._parameters.policy, self._parameters.device))
+            self._runner.loaded(self._ready(self._parameters.policy, self._parameters.device))
         self._publish_status(host.clock.now_ns())
 
     def close(self) -> None:
@@ -122,24 +122,27 @@ class PolicyNode:
 
     # -- what an operator asks for -------------------------------------------------------------------------------------
 
+    def _ready(self, path: str, device: str) -> Policy:
+        """A policy that was loaded and warmed up: not before is the node ready, so that a run's first chunk is quick."""
+        policy = self._load(path, device)
+        took_s = policy.warm_up()
+        self._host.node.get_logger().info(f"loaded {policy.policy_id} on {device}, warmed up in {took_s:.2f} s")
+        return policy
+
     def _load(self, path: str, device: str) -> Policy:
-        """Loads a checkpoint, checks it against the embodiment, and lets it infer once, so that the first chunk is quick."""
+        """Loads a checkpoint and checks it against the embodiment."""
         if path == FAKE:
             return FakePolicy(self._embodiment)
         from vla_policies import load  # torch: only where a policy is loaded
 
-        policy = load(Path(path), device=device, embodiment=self._embodiment)
-        policy.infer(blank_observation(self._embodiment))
-        policy.reset()
-        self._host.node.get_logger().info(f"loaded {policy.policy_id} on {device}")
-        return policy
+        return load(Path(path), device=device, embodiment=self._embodiment)
 
     def _on_load(self, request: LoadPolicy.Request, response: LoadPolicy.Response) -> LoadPolicy.Response:
         if self._runner.state is RunnerState.RUNNING:
             response.message = "a run is on; expected it to be cancelled before another policy is loaded"
             return response
         try:
-            policy = self._load(request.path, request.device or self._parameters.device)
+            policy = self._ready(request.path, request.device or self._parameters.device)
         except VlaError as error:
             response.message = str(error)
             return response

@@ -41,6 +41,11 @@ class CrossFormerPolicy(CrossFormer):
             size = (len(config.instructions), config.trunk.language_dim)
             self.register_buffer("instruction_table", torch.zeros(size))
 
+    @property
+    def known_instructions(self) -> tuple[str, ...]:
+        """Some that it can be asked for."""
+        return self.config.instructions or ("",)
+
     def predict(self, inputs: NetworkInputs, goals: Mapping[str, Tensor] | None = None) -> Tensor:
         """The action chunk (B, K, A).
 

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vla_core.errors import CheckpointError
-from vla_policies.batch import NetworkInputs, NetworkShape, NetworkTargets
+from vla_policies.batch import NetworkInputs, NetworkShape, NetworkTargets, RealTimeChunking
 from vla_policies.groot.config import GrootConfig
 from vla_policies.groot.eagle import EagleBackbone, centre_crop
 from vla_policies.groot.prompts import conversation, padded
@@ -52,6 +52,14 @@ class GrootNetwork(nn.Module):
         """The action chunk (B, K, A), always made of the same noise."""
         velocity = self.action_head.velocity_field(self.features(inputs), *self._state(inputs))
         return self._chunk(self.action_head.sample(velocity, self._noise(inputs)))
+
+    @property
+    def real_time_chunking(self) -> RealTimeChunking:
+        return "guided"
+
+    def predict_continuing(self, inputs: NetworkInputs, previous: Tensor, guidance: Guidance) -> Tensor:
+        """A chunk (B, K, A) that goes on from the one that is being executed, see ``ContinuingNetwork``."""
+        return self.predict_guided(inputs, previous, guidance)
 
     def predict_guided(self, inputs: NetworkInputs, previous: Tensor, guidance: Guidance) -> Tensor:
         """A chunk (B, K, A) that goes on from the one that is being executed; for any weights, see ``real_time_chunking``.

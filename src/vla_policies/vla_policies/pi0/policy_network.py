@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from vla_core.errors import CheckpointError
 from vla_policies.act.image_tokens import KeyPointTokens
 from vla_policies.backbones.small_cnn import SmallCnn
-from vla_policies.batch import NetworkInputs, NetworkShape, NetworkTargets
+from vla_policies.batch import NetworkInputs, NetworkShape, NetworkTargets, RealTimeChunking
 from vla_policies.formats.sentencepiece import read_sentencepiece
 from vla_policies.heads.flow_matching import euler_times, integrate, sample_times
 from vla_policies.heads.real_time_chunking import Guidance, guided_velocity, prefix_weights, reversed_time
@@ -55,6 +55,16 @@ class Pi0PolicyNetwork(nn.Module):
         """The action chunk (B, K, A), always made of the same noise."""
         prefix, state, noise = self.encode(inputs), self._state(inputs), self._noise(inputs)
         return self.model.sample(noise, self._times(noise), state, prefix)[..., : self.shape.action_dim]
+
+    @property
+    def real_time_chunking(self) -> RealTimeChunking:
+        return "prefix" if self.config.trained_prefix else "guided"
+
+    def predict_continuing(self, inputs: NetworkInputs, previous: Tensor, guidance: Guidance) -> Tensor:
+        """A chunk (B, K, A) that goes on from the one that is being executed, see ``ContinuingNetwork``."""
+        if 0 < guidance.delay <= self.config.trained_prefix:
+            return self.predict_after(inputs, previous[:, : guidance.delay])
+        return self.predict_guided(inputs, previous, guidance)
 
     def predict_guided(self, inputs: NetworkInputs, previous: Tensor, guidance: Guidance) -> Tensor:
         """A chunk (B, K, A) that goes on from the one that is being executed; for any weights, see ``real_time_chunking``.
