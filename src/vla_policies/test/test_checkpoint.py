@@ -60,10 +60,10 @@ def test_the_policy_id_tells_weights_apart(checkpoint, folder, tmp_path) -> None
 
 
 def test_a_folder_that_is_none_is_named(tmp_path) -> None:
-    with pytest.raises(CheckpointError, match="found no folder"):
+    with pytest.raises(CheckpointError, match=r"expected a folder with config.yaml \(vla\), .* found nothing$"):
         vla_policies.load(tmp_path / "nothing")
     (tmp_path / "notes.txt").touch()
-    with pytest.raises(CheckpointError, match=r"expected a policy's folder with config.yaml .* found \['notes.txt'\]"):
+    with pytest.raises(CheckpointError, match=r"expected a folder with config.yaml \(vla\), .* found \['notes.txt'\]"):
         vla_policies.load(tmp_path)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import os
 from collections.abc import Mapping, Sequence
@@ -17,6 +18,7 @@ from vla_core import config
 from vla_core.embodiment import Embodiment
 from vla_core.embodiment.loading import check_embodiment
 from vla_core.errors import CheckpointError
+from vla_policies import own_files
 from vla_policies.families import build_network
 from vla_policies.normalisation import Normalisation
 from vla_policies.pipeline import Pipeline
@@ -70,10 +72,19 @@ class PolicyConfig:
 
 @dataclass(frozen=True, eq=False)
 class Checkpoint:
-    """A policy's configuration and its weights by our names."""
+    """A policy's configuration and its weights by our names.
+
+    Attributes:
+        config: all but the weights.
+        weights: all that the network has.
+        untrained: of these, what its file lacked, where that was allowed (``tolerance``).
+        left_out: and what its file has more.
+    """
 
     config: PolicyConfig
     weights: Mapping[str, Tensor]
+    untrained: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
 
     def pipeline(self) -> Pipeline:
         """What surrounds the network."""
@@ -120,7 +131,7 @@ def read_config(folder: Path | str) -> PolicyConfig:
         )
     read = config.load(PolicyConfig, path)
     check_embodiment(read.embodiment, f"{path}: embodiment")
-    return read
+    return dataclasses.replace(read, network=own_files.found(Path(folder), read.family, read.network))
 
 
 def write_checkpoint(folder: Path | str, checkpoint: Checkpoint, same_weights: Sequence[Path] = ()) -> None:
@@ -132,16 +143,21 @@ def write_checkpoint(folder: Path | str, checkpoint: Checkpoint, same_weights: S
         same_weights: another folder, if one was just written with the same weights: they are not kept twice.
 
     Raises:
-        CheckpointError: a weight is not finite, or a file cannot be written.
+        CheckpointError: a weight is not finite, a file that goes with it is not there, or one cannot be written.
     """
     folder = Path(folder)
     require_finite(checkpoint.weights, checkpoint.config.name)
-    text = yaml.safe_dump(
-        config.to_mapping(checkpoint.config), sort_keys=False, default_flow_style=None, width=120, allow_unicode=True
-    )
     partial = folder / (CONFIG_FILE + ".partial")
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        network = own_files.kept(folder, checkpoint.config.family, checkpoint.config.network)
+        text = yaml.safe_dump(
+            {**config.to_mapping(checkpoint.config), "network": network},
+            sort_keys=False,
+            default_flow_style=None,
+            width=120,
+            allow_unicode=True,
+        )
         if not (same_weights and _linked(same_weights[0] / WEIGHTS_FILE, folder / WEIGHTS_FILE)):
             write_weights(folder / WEIGHTS_FILE, checkpoint.weights)
         partial.write_text(_HEADER + text)

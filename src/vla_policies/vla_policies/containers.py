@@ -39,6 +39,7 @@ from vla_policies.checkpoint import (
 from vla_policies.errors import MissingInformation
 from vla_policies.family_containers import FAMILY_CONTAINERS
 from vla_policies.formats import lerobot
+from vla_policies.tolerance import tolerated
 from vla_policies.weights import require_fit
 
 Writable = Literal["vla", "lerobot", "original"]
@@ -80,6 +81,8 @@ class Told:
         bgr: it was trained on images whose channels are blue, green, red, as OpenCV has them.
         name: what to call the policy; ours have a name.
         details: what the reader of a family's own container asks for, by its names.
+        allow_missing: patterns of weights (``training.keys``) that may be missing: they are as in a network that is not trained.
+        allow_unexpected: patterns of weights that the network has not: they are left out.
     """
 
     embodiment: Embodiment | None = None
@@ -88,8 +91,18 @@ class Told:
     bgr: bool = False
     name: str = "act"
     details: Mapping[str, Any] = field(default_factory=dict)
+    allow_missing: Sequence[str] = ()
+    allow_unexpected: Sequence[str] = ()
+
+    @staticmethod
+    def of(embodiment: Embodiment | None, named: Mapping[str, Any], name: str) -> Told:
+        """From names as ``--tell`` has them; those that are none of these are for the reader of a family."""
+        own = {key: value for key, value in named.items() if key in _OWN_NAMES}
+        others = {key: value for key, value in named.items() if key not in _OWN_NAMES}
+        return Told(embodiment, details=others, **{"name": name, **own})
 
 
+_OWN_NAMES = ("cameras", "heads", "bgr", "name", "allow_missing", "allow_unexpected")
 NOTHING_TOLD = Told()
 
 
@@ -150,7 +163,7 @@ def read_any(path: Path | str, told: Told = NOTHING_TOLD) -> Checkpoint:
         EmbodimentMismatch: it does not fit the robot.
     """
     container = container_of(path)
-    checkpoint = _read(Path(path), container, told)
+    checkpoint = tolerated(_read(Path(path), container, told), told.allow_missing, told.allow_unexpected)
     plain = configuration.to_mapping(checkpoint.config)
     configuration.from_mapping(PolicyConfig, plain, str(path))
     require_fit(checkpoint.skeleton(), checkpoint.weights, str(path))

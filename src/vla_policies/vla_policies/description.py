@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from vla_core import config as configuration
-from vla_policies.checkpoint import Checkpoint, weights_digest
-from vla_policies.containers import NOTHING_TOLD, Told, container_of, read_any, weights_file
+from vla_policies.checkpoint import Checkpoint, PolicyConfig, weights_digest
+from vla_policies.containers import NOTHING_TOLD, TITLES, Told, container_of, read_any, weights_file
 from vla_policies.families import FAMILIES, hyper_parameters
 from vla_policies.normalisation import Normalisation
 
@@ -31,7 +31,7 @@ def describe(path: Path | str, told: Told = NOTHING_TOLD) -> dict[str, Any]:
         "policy_id": f"{config.name}@{weights_digest(file)}",
         "container": container_of(path),
         "family": config.family,
-        "head": FAMILIES[config.family].head_for(network),
+        "head": _head(config),
         "network": configuration.to_mapping(network),
         "parameters": sum(parameter.numel() for parameter in checkpoint.skeleton().parameters()),
         "weights_bytes": file.stat().st_size,
@@ -39,6 +39,21 @@ def describe(path: Path | str, told: Told = NOTHING_TOLD) -> dict[str, Any]:
         "normalisation": {key: _plain(found) for key, found in config.normalisation.items()},
         **_origin(checkpoint),
     }
+
+
+def summary(path: Path | str, checkpoint: Checkpoint) -> str:
+    """What a path was found to hold, in one line."""
+    config = checkpoint.config
+    embodiment = config.embodiment
+    return (
+        f"{path}: a checkpoint of {TITLES[container_of(path)]}: {config.family} with the head {_head(config)}, "
+        f"{config.spec.action_horizon} actions ({embodiment.action.kind}) at {embodiment.steps.rate_hz:g} Hz for "
+        f"'{embodiment.name}', which sees {', '.join(config.spec.cameras) or 'no camera'}"
+    )
+
+
+def _head(config: PolicyConfig) -> str:
+    return FAMILIES[config.family].head_for(hyper_parameters(config.family, config.network, config.name))
 
 
 def _ends(checkpoint: Checkpoint) -> dict[str, Any]:

@@ -2,36 +2,53 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 
-from vla_core.embodiment import Embodiment, require_compatible
+from vla_core.embodiment import Embodiment
 from vla_core.errors import CheckpointError, EmbodimentMismatch, choice
-from vla_policies.checkpoint import CONFIG_FILE, WEIGHTS_FILE, read_checkpoint, read_config, weights_digest
+from vla_policies.checkpoint import CONFIG_FILE, read_config, weights_digest
+from vla_policies.containers import Told, read_any, weights_file
+from vla_policies.description import summary
 from vla_policies.policy import TorchPolicy
 
 
-def load(path: Path | str, device: str = "cpu", embodiment: Embodiment | None = None) -> TorchPolicy:
-    """Loads a policy for inference. Nothing in the folder is executed.
+def load(
+    path: Path | str,
+    device: str = "cpu",
+    embodiment: Embodiment | None = None,
+    told: Mapping[str, Any] | Told | None = None,
+) -> TorchPolicy:
+    """Loads a policy for inference, whatever container it is in. Nothing in it is executed.
+
+    What was found stands in the policy's ``description`` and in the log.
 
     Args:
-        path: the checkpoint's folder; of a run with several embodiments, the one that has a folder for each, if the embodiment
-            is given.
+        path: the checkpoint; of a run with several embodiments, the folder that has one for each, if the embodiment is given.
         device: torch's name of where to infer, for example ``cuda``.
-        embodiment: the robot that it is to drive, if it should be checked now.
+        embodiment: the robot that it is to drive. Ours are checked against it; other containers do not say whose they are, so
+            that it must be given.
+        told: what else the container does not say, by the names of ``vla policies --tell``, and ``cameras``, ``heads``, ``bgr``,
+            ``name``, ``allow_missing``, ``allow_unexpected`` (see ``containers.Told``).
 
     Raises:
+        MissingInformation: the container does not say something, and it is not told either.
         CheckpointError: the folder, its weights or the device cannot be used.
         ConfigError: its ``config.yaml`` is wrong.
         EmbodimentMismatch: it was made for another robot.
     """
     path = folder_for(Path(path), embodiment)
-    checkpoint = read_checkpoint(path)
-    if embodiment is not None:
-        require_compatible(checkpoint.config.embodiment, embodiment, f"policy {path}")
-    policy_id = f"{checkpoint.config.name}@{weights_digest(path / WEIGHTS_FILE)}"
-    return TorchPolicy(checkpoint.pipeline(), checkpoint.network(), policy_id, require_device(device))
+    if not isinstance(told, Told):
+        told = Told.of(embodiment, told or {}, path.stem)
+    checkpoint = read_any(path, told)
+    description = summary(path, checkpoint)
+    logging.getLogger(__name__).info("%s", description)
+    policy_id = f"{checkpoint.config.name}@{weights_digest(weights_file(path))}"
+    return TorchPolicy(checkpoint.pipeline(), checkpoint.network(), policy_id, require_device(device), description)
 
 
 def folder_for(path: Path, embodiment: Embodiment | None) -> Path:

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 from flax_files import packed, tree_of
+from loading_checks import require_loaded_as_converted
 from recipe import Golden, read_golden
 
 from vla_core import config as configuration
@@ -250,6 +251,16 @@ def test_it_infers(make, golden_embodiment, told, observation) -> None:
     policy = TorchPolicy(checkpoint.pipeline(), checkpoint.network(), "x")
     chunk = policy.infer(dataclasses.replace(observation, images=images, prompt=""))
     assert chunk.actions.shape == (5, 8)
+
+
+def test_it_is_loaded_as_it_is(make, golden_embodiment, told, observation, tmp_path) -> None:
+    rng = np.random.default_rng(0)
+    images = {role: rng.integers(0, 256, (96, 128, 3), dtype=np.uint8) for role in ("front", "wrist")}
+    seen = dataclasses.replace(observation, images=images, prompt="pick the cube")
+    details = {"head": told.head, "state": told.state, "dataset": told.dataset, "language": told.language}
+    knows = Told(golden_embodiment, CAMERAS, details=details)
+    require_loaded_as_converted(make(size="whole"), knows, seen, tmp_path, "rail-berkeley/crossformer")
+    (tmp_path / "moved" / "model.safetensors").unlink()  # a hundred megabytes
 
 
 def test_numbers_and_language_may_be_left_out(make, golden_embodiment) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from loading_checks import require_loaded_as_converted
 from safetensors.torch import load_file, save_file
 
 import vla_policies
@@ -81,6 +82,42 @@ def test_a_converted_checkpoint_gives_the_references_actions(
     assert (made.config, made.config.name, made.config.provenance.source) == (written.config, "converted", str(source))
     require_golden_actions(made)
     assert vla_policies.load(tmp_path / "made", embodiment=robot).policy_id.startswith("converted@")
+
+
+@pytest.mark.parametrize("which", ["original", "lerobot"])
+def test_it_is_loaded_as_it_is(which, request, told, tmp_path, observation) -> None:
+    images = {role: observation.images[role.replace("front", "scene")] for role in ("front", "wrist")}
+    seen = dataclasses.replace(observation, images=images)
+    knows = told if which == "original" else dataclasses.replace(told, cameras=(), heads=None)
+    title = "tonyzhaozh/act" if which == "original" else "LeRobot"
+    require_loaded_as_converted(request.getfixturevalue(which), knows, seen, tmp_path, title)
+
+
+def test_what_it_is_told_by_name_when_it_is_loaded(original, robot) -> None:
+    policy = vla_policies.load(original, embodiment=robot, told={"cameras": ["front", "wrist"], "heads": 4})
+    assert policy.policy_id.startswith("policy_best@")
+    with pytest.raises(MissingInformation, match=r"expected --heads \(its nheads"):
+        vla_policies.load(original, embodiment=robot, told={"cameras": ["front", "wrist"]})
+    with pytest.raises(CheckpointError, match=r"expected no --tell for a policy of tonyzhaozh.act, found .'colour'"):
+        vla_policies.load(original, embodiment=robot, told={"cameras": ["front", "wrist"], "heads": 4, "colour": "red"})
+
+
+def test_weights_that_do_not_fit_are_used_only_if_that_is_allowed_by_name(
+    ours, checkpoint, observation, tmp_path
+) -> None:
+    weights = load_file(ours / "model.safetensors")
+    del weights["head.projection.bias"]
+    save_file({**weights, "critic.value": torch.ones(3)}, ours / "model.safetensors")
+    with pytest.raises(CheckpointError, match=r"missing: head.projection.bias\n  unexpected: critic.value$"):
+        vla_policies.load(ours)
+    with pytest.raises(CheckpointError, match=r"\n  unexpected: critic.value$"):
+        vla_policies.load(ours, told={"allow_missing": ["head"], "allow_unexpected": ["actor.**"]})
+    told = Told(allow_missing=("head.**",), allow_unexpected=("critic",))
+    read = read_any(ours, told)
+    assert (read.untrained, read.left_out) == (("head.projection.bias",), ("critic.value",))
+    assert read.weights.keys() == checkpoint.weights.keys()
+    chunks = [vla_policies.load(ours, told=told).infer(observation).actions for _ in range(2)]
+    assert (chunks[0] == chunks[1]).all()
 
 
 def test_nothing_is_overwritten(original, told, tmp_path) -> None:

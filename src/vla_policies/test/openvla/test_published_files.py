@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from loading_checks import require_loaded_as_converted
 from safetensors.torch import load_file, save_file
 
 import vla_policies
@@ -57,6 +58,13 @@ def test_it_is_described_and_converted_as_every_checkpoint(make_folder, robot, t
     require_the_same(read_checkpoint(tmp_path / "ours"), network)
     with pytest.raises(MissingInformation, match="expected --embodiment"):
         vla_policies.describe(folder)
+
+
+@pytest.mark.parametrize("changes", [{}, {"head": "discrete"}, {"head": "diffusion", "film": True}])
+def test_it_is_loaded_as_it_is(changes, make_folder, robot, observation, tmp_path) -> None:
+    details = {"action_horizon": 3, "bounds": "bounds_q99", "centre_crop": True}
+    told = Told(robot, CAMERAS, details=details)
+    require_loaded_as_converted(make_folder(**changes)[0], told, observation, tmp_path, "OpenVLA or OpenVLA-OFT")
 
 
 def test_a_folder_of_openvla_loads_with_the_statistics_of_its_configuration(make_folder, robot, statistics) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from loading_checks import require_loaded_as_converted
 from pi0_checkpoints import ROLES, STATS, lerobot_config, write_lerobot, write_openpi, write_stats
 from sentencepiece_files import write_tokenizer
 
@@ -275,6 +277,14 @@ def test_any_reader_finds_out_which_container_it_is(
         read_any(folder)
     with pytest.raises(CheckpointError, match=r"may be told .*found 'colour'"):
         read_any(folder, Told(embodiment, ROLES, details={"colour": "red"}))
+
+
+@pytest.mark.parametrize("container", ["openpi", "lerobot_pi0"])
+def test_it_is_loaded_as_it_is(container, variant, openpi, lerobot, embodiment, told, observation, tmp_path) -> None:
+    more = {"state_input": "text", "action_reference": "absolute"} if container == "openpi" else {}
+    knows = Told(embodiment, ROLES, details={"tokenizer": str(told.tokenizer), "vision_heads": 4, **more})
+    folder, title = (openpi, "Physical-Intelligence/openpi") if container == "openpi" else (lerobot, "LeRobot's pi0")
+    require_loaded_as_converted(folder, knows, dataclasses.replace(observation, prompt="a"), tmp_path, title)
 
 
 def test_pi0_fast_is_refused_by_name(tmp_path, embodiment) -> None:

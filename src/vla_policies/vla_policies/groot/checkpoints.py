@@ -28,12 +28,13 @@ from vla_policies.groot.config import EMBODIMENTS, GrootConfig, config_of_foreig
 from vla_policies.groot.lerobot import LeRobotSettings
 from vla_policies.groot.metadata import Metadata
 from vla_policies.groot.nvidia import head_settings
+from vla_policies.groot.prompts import image_token
+from vla_policies.groot.qwen_tokenizer import read_tokenizer
 from vla_policies.groot.versions import CONFIG_FILE, require_n1_5
 from vla_policies.groot.weights import by_our_names, decoder_sizes, eagle_config, head_sizes, require_layers
 from vla_policies.normalisation import Normalisation, NormStats
 from vla_policies.pipeline import ACTION
 from vla_policies.spec import ImageSize, PolicySpec
-from vla_policies.weights import require_fit
 
 _SIGLIP = Normalisation("act_mean_std", NormStats(mean=(0.5,) * 3, std=(0.5,) * 3))  # images from -1 to 1
 
@@ -134,9 +135,7 @@ def read_groot(
         provenance=Provenance(created=provenance.now(), source=str(folder), versions=provenance.versions()),
         embodiment=embodiment,
     )
-    checkpoint = Checkpoint(policy, weights)
-    require_fit(checkpoint.skeleton(), weights, str(folder))
-    return checkpoint
+    return Checkpoint(policy, weights)
 
 
 def _read_nvidia(
@@ -184,8 +183,11 @@ def _network(
     else:
         require_layers(head, weights, where)
     settings = {**head, **decoder_sizes(weights, where)}
+    eagle = configuration.to_mapping(eagle_config(weights, where))
+    if told.tokenizer:
+        eagle["image_token"] = image_token(read_tokenizer(told.tokenizer))
     data = {
-        "eagle": configuration.to_mapping(eagle_config(weights, where)),
+        "eagle": eagle,
         "head": settings | {"pad_noise": told.pad_noise},
         "tokenizer": told.tokenizer,
         **others,

@@ -5,10 +5,12 @@ Source: NVIDIA/Isaac-GR00T, ``gr00t/model/transforms.py``, and the template of E
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
+
+from vla_core.errors import CheckpointError
 
 PAD = 151643
 """``<|endoftext|>`` of Qwen"""
@@ -31,6 +33,14 @@ def conversation(instruction: str, images: int, tokens_per_image: int, as_list: 
         "<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n"
         f"<|im_start|>user\n{places}{asked}<|im_end|>\n<|im_start|>assistant\n"
     )
+
+
+def image_token(encode: Callable[[str], list[int]]) -> int:
+    """The token of an image's place. Raises CheckpointError if a tokenizer has none."""
+    tokens = encode(_PLACE)
+    if len(tokens) != 1:
+        raise CheckpointError(f"tokenizer: expected Eagle's, which has a token '{_PLACE}', found one that has none")
+    return tokens[0]
 
 
 def padded(rows: Sequence[Sequence[int]], padding: int = PAD) -> tuple[Tensor, Tensor]:
