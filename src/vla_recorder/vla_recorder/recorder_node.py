@@ -34,6 +34,7 @@ from vla_recorder.status import FAILURE, SUCCESS
 from vla_ros import names, params, qos
 from vla_ros.codecs.chunks import chunk_from
 from vla_ros.host import NodeHost
+from vla_ros.memory import share_one_heap
 from vla_ros.nodes import run_node
 from vla_ros.streams import StreamSubscriptions
 from vla_ros.time import to_ns
@@ -225,6 +226,7 @@ class RecorderNode:
 
 
 def main() -> int:
+    share_one_heap()
     return run_node("recorder_node", RecorderNode)
 
 

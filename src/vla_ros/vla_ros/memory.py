@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import ctypes
 
-_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
-_KEPT_BYTES = 256 * 1024 * 1024
-_LARGEST_BYTES = 32 * 1024 * 1024  # what glibc allows
+_ARENA_MAX = -8  # M_ARENA_MAX of glibc's malloc.h
 
 
-def keep_freed_memory() -> None:
-    """Has the process keep memory that it frees, for the next time.
+def share_one_heap() -> None:
+    """Has all threads of the process allocate from one heap. To be called before there are many threads.
 
-    A node that takes images allocates and frees megabytes many times a second. By default the C library gives such memory back
-    to the system each time, and the system clears every page of it when it is asked for again: that costs more than copying the
-    image. With a C library other than glibc this does nothing.
+    By default glibc gives a new thread a heap of its own, up to eight for each core. A node whose threads come and go with
+    its episodes, and pass images to each other, so leaves images' worth of free memory in one heap after the other: it grows
+    for hours. With a C library other than glibc this does nothing.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:
-        mallopt(_MMAP_THRESHOLD, _LARGEST_BYTES)
-        mallopt(_TRIM_THRESHOLD, _KEPT_BYTES)
+        mallopt(_ARENA_MAX, 1)
