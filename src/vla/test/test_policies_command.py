@@ -5,15 +5,18 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import shutil
 import sys
 from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file
+import yaml
+from safetensors.torch import load_file, save_file
 
 from vla import cli
 from vla.paths import named_config
+from vla_core.config import to_mapping
 from vla_core.embodiment import load_embodiment
 from vla_policies.batch import NetworkShape
 from vla_policies.checkpoint import Checkpoint, PolicyConfig, Provenance, read_checkpoint, write_checkpoint
@@ -95,14 +98,14 @@ def test_info_shows_what_goes_in_and_what_comes_out(columns, ours, policies):
     for shown in (
         "family act, action head l1_regression",
         "backbone resnet18",
-        f"parameters, {weights / 1e6:.1f} MB",
+        f"parameters, {weights / 1e6:.1f} MB in files, {weights / 1e6:.1f} MB in memory",
         "robot fr3_sim",
         "actions joint_position, absolute, 8 dimensions",
         "horizon 6 actions at 30 Hz, 0.20 s",
         "from episodes/[reach]",
         "trained 40 steps on 5 episodes of 100 steps, seed 7",
         "command vla train --out reach",
-        "scene 128x96 act_mean_std 0.485 0.456 0.406 0.229 0.224 0.225",
+        "scene image 1 128x96 act_mean_std 0.485 0.456 0.406 0.229 0.224 0.225",
         "qpos fr3_joint1 rad act_mean_std 0.1000 0.5000",
         "gripper m 0.1000 0.0200",
     ):
@@ -118,6 +121,63 @@ def test_info_writes_json(ours, policies, tmp_path):
     assert described["action_units"] == ["rad"] * 7 + ["m"]
     assert described["normalisation"]["action"]["stats"]["std"] == [0.5] * 7 + [0.02]
     assert described["container"] == "vla"
+
+
+@pytest.mark.parametrize("columns", [80, 120])
+def test_info_says_whether_a_robot_fits(columns, ours, policies):
+    code, out, _ = policies("info", ours, "--embodiment", "fr3_sim", columns=columns)
+    assert code == 0
+    assert all(len(line) <= columns for line in out.splitlines())
+    text = " ".join(out.split())
+    cameras = load_embodiment(named_config("embodiments", "fr3_sim")).cameras
+    assert "fr3_sim: fits" in text
+    assert cameras["scene"].topic in text
+    if columns == 120:
+        size = f"{cameras['wrist'].width}x{cameras['wrist'].height}"
+        assert f"camera wrist as image 2 {cameras['wrist'].topic} {size}" in text
+
+
+def test_info_says_in_what_a_robot_differs(ours, policies, tmp_path):
+    robot = to_mapping(load_embodiment(named_config("embodiments", "fr3_sim")))
+    robot["steps"]["rate_hz"] = 10.0
+    slower = tmp_path / "slower.yaml"
+    slower.write_text(yaml.safe_dump(robot))
+    code, out, error = policies("info", ours, "--embodiment", slower)
+    assert code == 1
+    assert "does not fit" in out
+    assert "step rate [Hz]: it has 30" in " ".join(out.split())
+    assert error.startswith(f"vla: {ours}: does not fit 'fr3_sim': step rate [Hz]: it has 30")
+
+
+def test_weights_that_do_not_fit_are_named_and_may_be_allowed(ours, policies, tmp_path):
+    changed = tmp_path / "changed"
+    shutil.copytree(ours, changed)
+    weights = load_file(changed / "model.safetensors")
+    del weights["head.projection.bias"]
+    save_file({**weights, "critic.value": torch.ones(3)}, changed / "model.safetensors")
+    code, _, error = policies("info", changed)
+    assert (code, "missing: head.projection.bias\n  unexpected: critic.value" in error) == (1, True)
+    allowed = ["--allow-missing", "head.**", "--allow-unexpected", "critic"]
+    code, out, _ = policies("info", changed, *allowed, "--json", tmp_path / "info.json")
+    assert code == 0
+    text = " ".join(out.split())
+    assert "missing head.projection.bias" in text
+    assert "unexpected critic.value" in text
+    described = json.loads((tmp_path / "info.json").read_text())
+    assert (described["untrained_weights"], described["weights_left_out"]) == (
+        ["head.projection.bias"],
+        ["critic.value"],
+    )
+
+
+def test_the_license_goes_with_the_weights(lerobot, policies, tmp_path):
+    (lerobot / "README.md").write_text("---\ntags: [robotics]\nlicense: apache-2.0\n---\n# A model\n")
+    (lerobot / "LICENSE").write_text("the text")
+    out = tmp_path / "made"
+    code, shown, _ = policies("convert", lerobot, "--out", out, "--embodiment", "fr3_sim")
+    assert (code, "license apache-2.0" in " ".join(shown.split())) == (0, True)
+    assert read_checkpoint(out).config.provenance.license == "apache-2.0"
+    assert (out / "LICENSE").read_text() == "the text"
 
 
 def test_info_takes_every_container(lerobot, original, policies):

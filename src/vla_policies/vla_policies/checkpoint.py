@@ -51,6 +51,8 @@ class Provenance:
     versions: Mapping[str, str] = field(default_factory=dict)
     metrics: Mapping[str, float] = field(default_factory=dict)
     """validation figures of these weights"""
+    license: str = ""
+    """what the foreign checkpoint says that it is under"""
 
 
 @dataclass(frozen=True)

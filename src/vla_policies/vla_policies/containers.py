@@ -14,6 +14,7 @@ a family's  a folder that only one family has                       what its rea
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -25,6 +26,7 @@ from typing import Any, Literal, cast
 from vla_core import config as configuration
 from vla_core.embodiment import Embodiment, require_compatible
 from vla_core.errors import CheckpointError, choice
+from vla_policies import provenance
 from vla_policies.act.export import ORIGINAL_FILE, write_lerobot_act, write_original
 from vla_policies.act.lerobot import read_lerobot_act
 from vla_policies.act.original import read_original
@@ -163,7 +165,10 @@ def read_any(path: Path | str, told: Told = NOTHING_TOLD) -> Checkpoint:
         EmbodimentMismatch: it does not fit the robot.
     """
     container = container_of(path)
-    checkpoint = tolerated(_read(Path(path), container, told), told.allow_missing, told.allow_unexpected)
+    checkpoint = _read(Path(path), container, told)
+    if container != "vla":
+        checkpoint = _with_license(checkpoint, Path(path))
+    checkpoint = tolerated(checkpoint, told.allow_missing, told.allow_unexpected)
     plain = configuration.to_mapping(checkpoint.config)
     configuration.from_mapping(PolicyConfig, plain, str(path))
     require_fit(checkpoint.skeleton(), checkpoint.weights, str(path))
@@ -196,6 +201,8 @@ def convert(source: Path | str, out: Path | str, to: Writable = "vla", told: Tol
     checkpoint = read_any(source, told)
     with _whole_folder(out) as folder:
         _WRITERS[to](folder, checkpoint)
+        for file in provenance.license_files(Path(source)):
+            shutil.copyfile(file, folder / file.name)
     return checkpoint
 
 
@@ -214,6 +221,11 @@ def _read(path: Path, container: Container, told: Told) -> Checkpoint:
         return read_lerobot_act(path, told.embodiment, told.cameras, told.name)
     assert told.heads is not None
     return read_original(weights_file(path), told.embodiment, told.cameras, told.heads, told.name, told.bgr)
+
+
+def _with_license(checkpoint: Checkpoint, path: Path) -> Checkpoint:
+    known = dataclasses.replace(checkpoint.config.provenance, license=provenance.license_of(path))
+    return dataclasses.replace(checkpoint, config=dataclasses.replace(checkpoint.config, provenance=known))
 
 
 def _require_told(path: Path, container: Container, told: Told) -> None:

@@ -1,6 +1,6 @@
 """See which policies can be trained and loaded, what a checkpoint is, and convert foreign checkpoints and back.
 
-A checkpoint is a folder of ours, a folder of LeRobot, or a .ckpt file of tonyzhaozh/act with its dataset_stats.pkl.
+A checkpoint is a folder of ours or of LeRobot, OpenVLA, openpi, GR00T or CrossFormer, or a .ckpt file of tonyzhaozh/act.
 """
 
 from __future__ import annotations
@@ -18,7 +18,9 @@ app = typer.Typer(no_args_is_help=True)
 
 _WRONG_USAGE = 2
 
-Source = Annotated[Path, typer.Argument(help="Folder of ours or of LeRobot, or a .ckpt file of tonyzhaozh/act.")]
+Source = Annotated[
+    Path, typer.Argument(help="A checkpoint's folder, ours or another's, or a .ckpt file of tonyzhaozh/act.")
+]
 EmbodimentName = Annotated[
     str, typer.Option("--embodiment", help="Robot of a foreign checkpoint: name in config/embodiments, or a file.")
 ]
@@ -36,6 +38,14 @@ Tell = Annotated[
         metavar="KEY=VALUE",
         help="What else a foreign checkpoint does not say; it is asked for by name. Repeat it.",
     ),
+]
+AllowMissing = Annotated[
+    list[str] | None,
+    typer.Option(metavar="PATTERN", help="Weights that may be missing; they stay untrained. Repeat it."),
+]
+AllowUnexpected = Annotated[
+    list[str] | None,
+    typer.Option(metavar="PATTERN", help="Weights that the network has not and that are left out. Repeat it."),
 ]
 Bgr = Annotated[bool, typer.Option("--bgr", help="A checkpoint of tonyzhaozh/act that was trained on BGR images.")]
 
@@ -96,24 +106,32 @@ def info(
     heads: Heads = None,
     bgr: Bgr = False,
     tell: Tell = None,
+    allow_missing: AllowMissing = None,
+    allow_unexpected: AllowUnexpected = None,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write it to this file too.")] = None,
 ) -> None:
     """What a checkpoint is: family, head, actions with names and units, normalisation, cameras, size, and where it is from.
 
-    It is read as a whole, so that what is shown can be loaded. Foreign checkpoints do not say everything: name the rest.
+    It is read as a whole, so that what is shown can be loaded. Foreign checkpoints do not say everything: name the rest. With an
+    embodiment it is also shown whether it fits that robot.
     """
     from vla.outputs import write_json
     from vla.policy_screen import print_policy
+    from vla_core.errors import EmbodimentMismatch
     from vla_policies import describe
     from vla_policies.errors import MissingInformation
 
     try:
-        described = describe(path, _told(embodiment, camera, heads, bgr, tell, path.stem))
+        told = _told(embodiment, camera, heads, bgr, tell, path.stem, allow_missing, allow_unexpected)
+        described = describe(path, told)
     except MissingInformation as error:
         raise _wrong_usage(error) from error
     print_policy(described)
     if json_file is not None:
         write_json(json_file, described)
+    differences = described.get("fits", {}).get("differences")
+    if differences:
+        raise EmbodimentMismatch(f"{path}: does not fit '{described['fits']['embodiment']}': {'; '.join(differences)}")
 
 
 @app.command("convert")
@@ -126,9 +144,11 @@ def convert(
     heads: Heads = None,
     bgr: Bgr = False,
     tell: Tell = None,
+    allow_missing: AllowMissing = None,
+    allow_unexpected: AllowUnexpected = None,
     name: Annotated[str, typer.Option(help="What to call the policy; default the folder's name.")] = "",
 ) -> None:
-    """Make a checkpoint of ours of one of LeRobot (ACT) or of tonyzhaozh/act, or write ours as theirs.
+    """Make a checkpoint of ours of any other, or write an ACT of ours as LeRobot or tonyzhaozh/act have it.
 
     Nothing in the source is executed. What it does not say must be named.
     """
@@ -139,9 +159,9 @@ def convert(
     from vla_policies.errors import MissingInformation
 
     try:
-        written = convert(
-            source, out, to.value, _told(embodiment, camera, heads, bgr, tell, name or out.absolute().name)
-        )
+        called = name or out.absolute().name
+        told = _told(embodiment, camera, heads, bgr, tell, called, allow_missing, allow_unexpected)
+        written = convert(source, out, to.value, told)
     except MissingInformation as error:
         raise _wrong_usage(error) from error
     if to is To.vla:
@@ -153,14 +173,23 @@ def convert(
 
 
 def _told(
-    embodiment: str, cameras: list[str] | None, heads: int | None, bgr: bool, tell: list[str] | None, name: str
+    embodiment: str,
+    cameras: list[str] | None,
+    heads: int | None,
+    bgr: bool,
+    tell: list[str] | None,
+    name: str,
+    allow_missing: list[str] | None,
+    allow_unexpected: list[str] | None,
 ) -> Told:
     from vla.paths import named_config
     from vla_core.embodiment import load_embodiment
     from vla_policies.containers import Told
 
     robot = load_embodiment(named_config("embodiments", embodiment)) if embodiment else None
-    return Told(robot, tuple(cameras or ()), heads, bgr, name, dict(_detail(text) for text in tell or ()))
+    details = dict(_detail(text) for text in tell or ())
+    allowed = (tuple(allow_missing or ()), tuple(allow_unexpected or ()))
+    return Told(robot, tuple(cameras or ()), heads, bgr, name, details, *allowed)
 
 
 def _detail(text: str) -> tuple[str, Any]:

@@ -24,7 +24,7 @@ from vla_policies.weights import read_weights
 
 CONFIG_FILE, WEIGHTS_FILE = "config.json", "model.safetensors"
 ASSETS, STATS_FILE = "assets", "norm_stats.json"
-_CAMERAS = ("base_0_rgb", "left_wrist_0_rgb", "right_wrist_0_rgb")
+CAMERAS = ("base_0_rgb", "left_wrist_0_rgb", "right_wrist_0_rgb")
 _VARIANTS = {"vlm": "paligemma_variant", "expert": "action_expert_variant"}
 _STATISTICS = ("mean", "std", "q01", "q99")
 
@@ -74,8 +74,8 @@ def read_openpi(
         action_reference="whether its actions are absolute or relative to qpos",
         **({"state_input": "whether its prompt tells the state (text) or not (none, as pi05_libero)"} if pi05 else {}),
     )
-    if not 1 <= len(cameras) <= len(_CAMERAS) or len(set(cameras)) != len(cameras):
-        raise CheckpointError(f"{where}: expected one to three cameras, for {list(_CAMERAS)}, found {list(cameras)}")
+    if not 1 <= len(cameras) <= len(CAMERAS) or len(set(cameras)) != len(cameras):
+        raise CheckpointError(f"{where}: expected one to three cameras, for {list(CAMERAS)}, found {list(cameras)}")
     spec = PolicySpec(
         cameras={role: image_size(embodiment, role, where) for role in cameras},
         proprioception=("qpos",),
