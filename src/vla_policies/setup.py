@@ -13,6 +13,7 @@ setup(
         "vla_core",
         "numpy",
         "pyyaml",
+        "scipy",
         "torch",
         "safetensors",
         "opencv-python-headless",

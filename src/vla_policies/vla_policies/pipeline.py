@@ -14,7 +14,7 @@ from vla_core.errors import CheckpointError
 from vla_policies.batch import NetworkInputs, NetworkShape, NetworkTargets
 from vla_policies.normalisation import Normalisation
 from vla_policies.spec import PolicySpec
-from vla_policies.transforms import ActionReference, images_to_tensor
+from vla_policies.transforms import ActionReference, Chain, images_to_tensor
 
 Images = Mapping[str, NDArray[np.uint8]]
 Proprioception = Mapping[str, NDArray[np.float64]]
@@ -41,16 +41,18 @@ class Pipeline:
         self.spec = spec
         self.embodiment = embodiment
         self._reference = ActionReference.of(spec, embodiment)
+        self._chain = Chain(spec.transforms)
         self._normalisation = normalisation
-        _require_sizes(normalisation, _sizes(spec, embodiment), what)
+        self._sizes = _sizes(spec, embodiment, self._chain, what)
+        _require_sizes(normalisation, {**dict.fromkeys(spec.cameras, 3), **self._sizes}, what)
 
     @property
     def shape(self) -> NetworkShape:
         """The sizes of the network that belongs between the two ends of the pipeline."""
         return NetworkShape(
             cameras=len(self.spec.cameras),
-            state_dim=len(self.spec.state_names(self.embodiment)),
-            action_dim=len(self.embodiment.action_names),
+            state_dim=sum(self._sizes[group] for group in self.spec.proprioception),
+            action_dim=self._sizes[ACTION],
             action_horizon=self.spec.action_horizon,
         )
 
@@ -66,7 +68,11 @@ class Pipeline:
             prompts: language instructions, one for each of the batch.
         """
         state = np.concatenate(
-            [self._normalisation[group].forward(proprioception[group]) for group in self.spec.proprioception], axis=-1
+            [
+                self._normalisation[group].forward(self._chain.state(group, proprioception[group]))
+                for group in self.spec.proprioception
+            ],
+            axis=-1,
         )
         return NetworkInputs(
             images=tuple(
@@ -84,21 +90,29 @@ class Pipeline:
         device: torch.device,
     ) -> NetworkTargets:
         """Network targets for demonstrated actions (B, K, A) in their units, of which ``is_pad`` (B, K) are past the end."""
-        offsets = self._reference.to_offsets(actions, proprioception["qpos"])
+        qpos = proprioception["qpos"]
+        transformed = self._chain.actions(actions, qpos)
+        offsets = self._reference.to_offsets(transformed, self._chain.state("qpos", qpos))
         normalised = self._normalisation[ACTION].forward(offsets).astype(np.float32)
         return NetworkTargets(torch.from_numpy(normalised).to(device), torch.from_numpy(is_pad).to(device))
 
     def actions(self, predicted: Tensor, proprioception: Proprioception) -> NDArray[np.float64]:
         """The actions (B, K, A) in their units that a network's output (B, K, A) means."""
         offsets = self._normalisation[ACTION].inverse(predicted.double().cpu().numpy())
-        return self._reference.to_actions(offsets, proprioception["qpos"])
+        qpos = proprioception["qpos"]
+        return self._chain.restored(self._reference.to_actions(offsets, self._chain.state("qpos", qpos)), qpos)
 
 
-def _sizes(spec: PolicySpec, embodiment: Embodiment) -> dict[str, int]:
-    groups: dict[str, int] = {
+def _sizes(spec: PolicySpec, embodiment: Embodiment, chain: Chain, what: str) -> dict[str, int]:
+    """Dimensions that the network has of each vector."""
+    vectors: dict[str, int] = {
         group: len(embodiment.names_of(embodiment.proprioception[group])) for group in spec.proprioception
     }
-    return {**dict.fromkeys(spec.cameras, 3), **groups, ACTION: len(embodiment.action_names)}
+    vectors[ACTION] = len(embodiment.action_names)
+    try:
+        return {vector: chain.size(vector, dims) for vector, dims in vectors.items()}
+    except ValueError as error:
+        raise CheckpointError(f"{what}: spec.transforms: {error}") from error
 
 
 def _require_sizes(normalisation: Mapping[str, Normalisation], sizes: Mapping[str, int], what: str) -> None:

@@ -11,16 +11,21 @@ from pydantic import Field as Constraint
 from vla_core.embodiment import Embodiment
 from vla_core.embodiment.schema import Name
 from vla_core.errors import EmbodimentMismatch, choice
+from vla_policies.transforms.chain import TransformConfig
 
 Pixels = Annotated[int, Constraint(gt=0)]
 
 
 @dataclass(frozen=True)
 class ImageSize:
-    """The size at which a network sees a camera [px]."""
+    """The size at which a network sees a camera [px], and how an image of another size gets it."""
 
     width: Pixels
     height: Pixels
+    resize: Literal["area", "bilinear", "bicubic", "lanczos3"] = "area"
+    """``area``: OpenCV's; the others with kernels as wide as what becomes a pixel, as Pillow's"""
+    fit: Literal["stretch", "pad"] = "stretch"
+    """``pad``: keep its proportions, in the middle of black"""
 
 
 @dataclass(frozen=True)
@@ -41,6 +46,9 @@ class PolicySpec:
 
     absolute_actions: tuple[Name, ...] = ()
     """with ``action_reference: qpos``, the actions that are no offsets all the same, mostly those of grippers"""
+
+    transforms: tuple[TransformConfig, ...] = ()
+    """of vectors, in the order from the robot to the network, before offsets and normalisation; see ``transforms``"""
 
     def require_fits(self, embodiment: Embodiment, what: str) -> None:
         """Checks that the embodiment has these cameras and groups.
