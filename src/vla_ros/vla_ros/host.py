@@ -10,14 +10,13 @@ from __future__ import annotations
 import queue
 import signal
 import threading
-from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol, TypeVar
 
 import rclpy
 from rclpy.action import ActionServer, CancelResponse, GoalResponse
-from rclpy.callback_groups import CallbackGroup, ReentrantCallbackGroup
+from rclpy.callback_groups import ReentrantCallbackGroup
 from rclpy.client import Client
 from rclpy.executors import ExternalShutdownException, MultiThreadedExecutor
 from rclpy.impl.implementation_singleton import rclpy_implementation as _rclpy
@@ -26,11 +25,10 @@ from rclpy.qos import QoSProfile
 
 from vla_core.ports import Clock
 from vla_ros.action_client import ActionClient
-from vla_ros.direct_take import DirectTake
+from vla_ros.data_topics import DataPublisher, DataTopic, MessageHandler, TakenByTheLoop
+from vla_ros.timer import Timer, TimerHandler
 
 T = TypeVar("T")
-MessageHandler = Callable[[Any, int], None]  # message, receive time [ns]
-TimerHandler = Callable[[int], None]  # now [ns]
 
 _CONTROL_THREADS = 4
 _JOIN_S = 5.0
@@ -56,108 +54,6 @@ class Pacer(Protocol):
         ...
 
 
-class DataTopic:
-    """A subscription of the loop: its messages wait here until the pacer delivers them."""
-
-    def __init__(self, handle: Any, handler: MessageHandler, wakes: bool) -> None:
-        self.subscription = handle
-        self.topic: str = handle.topic_name
-        self.wakes = wakes
-        self._direct = DirectTake(handle.handle) if handle.raw else None
-        self.waiting: deque[tuple[Any, int]] = deque()  # with the system time at which the middleware received it [ns]
-        self.delivered = 0
-        self._handler = handler
-
-    @property
-    def taken(self) -> int:
-        """Messages taken from the middleware since the start."""
-        return self.delivered + len(self.waiting)
-
-    def take(self) -> None:
-        """Takes everything that the middleware has for this topic."""
-        handle, kind = self.subscription.handle, self.subscription.msg_type
-        with handle:
-            if self._direct is not None:
-                while (message := self._direct.take()) is not None:
-                    self.waiting.append(message)
-                return
-            while (taken := handle.take_message(kind, False)) is not None:
-                self.waiting.append((taken[0], taken[1]["received_timestamp"]))
-
-    def deliver(self, receive_time: Callable[[int], int], count: int | None = None) -> None:
-        """Hands the oldest waiting messages to the handler.
-
-        Args:
-            receive_time: from the system time at which the middleware received a message to that time on the node's clock [ns].
-            count: how many; all by default.
-        """
-        for _ in range(len(self.waiting) if count is None else count):
-            self.delivered += 1
-            message, received_ns = self.waiting.popleft()
-            self._handler(message, receive_time(received_ns))
-
-
-class DataPublisher:
-    """A publisher that counts, because lockstep must know how many messages are on their way.
-
-    It holds messages back until :meth:`release` where the pacer says so: a message that is published before its subscribers
-    are found would be counted and never arrive.
-    """
-
-    def __init__(self, handle: Any, hold_back: bool) -> None:
-        self.publisher = handle
-        self.topic: str = handle.topic_name
-        self.count = 0
-        self._held: list[Any] | None = [] if hold_back else None
-
-    def publish(self, message: Any) -> None:
-        if self._held is not None:
-            self._held.append(message)
-            return
-        self.count += 1
-        self.publisher.publish(message)
-
-    def release(self) -> None:
-        """Publishes what was held back, and everything from now on at once."""
-        held, self._held = self._held or [], None
-        for message in held:
-            self.publish(message)
-
-
-class Timer:
-    """A handler that is due at every whole multiple of its period."""
-
-    def __init__(self, period_ns: int, handler: TimerHandler) -> None:
-        self.period_ns = period_ns
-        self.due_ns: int | None = None
-        self.missed = 0
-        self._handler = handler
-
-    def fire(self, now_ns: int) -> None:
-        """Runs the handler if it is due. Deadlines that went by unserved are counted and skipped, never caught up."""
-        if self.due_ns is None:
-            self.due_ns = -(-now_ns // self.period_ns) * self.period_ns
-        if now_ns < self.due_ns:
-            return
-        late = (now_ns - self.due_ns) // self.period_ns
-        self.missed += late
-        self.due_ns += (late + 1) * self.period_ns
-        self._handler(now_ns)
-
-
-class _TakenByTheLoop(CallbackGroup):  # type: ignore[misc]
-    """Keeps a subscription out of the executor's wait set."""
-
-    def can_execute(self, entity: Any) -> bool:
-        return False
-
-    def beginning_execution(self, entity: Any) -> bool:
-        return False
-
-    def ending_execution(self, entity: Any) -> None:
-        return
-
-
 class NodeHost:
     """A node with its clock, its data topics, its timers and its services."""
 
@@ -171,7 +67,7 @@ class NodeHost:
         self.pacer = pacer
         self._jobs: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._stopped = threading.Event()
-        self._group = _TakenByTheLoop()
+        self._group = TakenByTheLoop()
         self._control = ReentrantCallbackGroup()
         self._wake = _rclpy.GuardCondition(node.context.handle)
         self._wait_set: Any = None

@@ -13,7 +13,8 @@ from vla_msgs.msg import LockstepAck, LockstepRoster, LockstepTick
 
 from vla_core.clocks import ManualClock
 from vla_ros import qos
-from vla_ros.host import DataTopic, NodeHost
+from vla_ros.data_topics import DataTopic
+from vla_ros.host import NodeHost
 from vla_ros.lockstep import roster
 from vla_ros.lockstep.roster import LockstepError
 from vla_ros.time import to_time

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from vla_msgs.msg import LockstepRoster
 
 from vla_core.errors import VlaError
-from vla_ros.host import DataPublisher, DataTopic
+from vla_ros.data_topics import DataPublisher, DataTopic
 
 TICK_TOPIC = "/lockstep/tick"
 ACK_TOPIC = "/lockstep/ack"

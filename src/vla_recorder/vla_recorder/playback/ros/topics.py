@@ -13,7 +13,8 @@ from vla_recorder.playback.source import Event, PlaybackError, PlayedTopic
 from vla_ros import qos
 from vla_ros.codecs.definitions import message_type
 from vla_ros.codecs.images import image_message
-from vla_ros.host import DataPublisher, NodeHost
+from vla_ros.data_topics import DataPublisher
+from vla_ros.host import NodeHost
 
 _DEPTH = 200  # a 1 kHz topic while a subscriber is busy for 0.2 s
 
