@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import yaml
 
 from vla_core.action_chunk import ActionChunk
 from vla_core.embodiment import Embodiment
@@ -18,89 +19,16 @@ from vla_core.observation import Sample, Step
 START_NS = 1_795_000_000_123_456_789
 PERIOD_NS = 100_000_000
 HEIGHT, WIDTH = 24, 32
-JOINTS = ["left", "right"]
+SMALL_EMBODIMENT = Path(__file__).parent / "data" / "small_embodiment.yaml"
 
 
 def small_embodiment(images: str = "raw", depth: bool = True, **changes: Any) -> Embodiment:
     """Two joints and a gripper, two cameras, perhaps a depth camera, and a force sensor that is recorded beside."""
-    exact = {"method": "nearest", "tolerance_ms": 1}
-    before = {"method": "latest_before", "tolerance_ms": 60, "on_missing": "mark"}
-    between = {"method": "interpolate", "tolerance_ms": 50}
-    camera = {"width": WIDTH, "height": HEIGHT, "rate_hz": 10, "images": images}
-    depth_camera = {
-        "topic": "/depth",
-        "width": WIDTH,
-        "height": HEIGHT,
-        "rate_hz": 10,
-        "encoding": "16UC1",
-        "unit": "mm",
-    }
-    elements = {"path": "name", "names": JOINTS}
-    declared = {
-        "schema": "vla/embodiment/1",
-        "name": "small",
-        "joints": [
-            {"name": name, "position": {"min": -2, "max": 2}, "velocity": 1, "acceleration": 1, "jerk": 1}
-            for name in JOINTS
-        ],
-        "cameras": {
-            "scene": {"topic": "/scene", "align": exact} | camera,
-            "wrist": {"topic": "/wrist", "align": before} | camera,
-        },
-        "depth_cameras": {"far": depth_camera | {"align": exact}} if depth else {},
-        "streams": {
-            "state": {
-                "topic": "/state",
-                "type": "sensor_msgs/msg/JointState",
-                "rate_hz": 100,
-                "align": between,
-                "elements": elements,
-                "fields": {
-                    "position": {"path": "position", "unit": "rad"},
-                    "velocity": {"path": "velocity", "unit": "rad/s"},
-                },
-            },
-            "command": {
-                "topic": "/command",
-                "type": "sensor_msgs/msg/JointState",
-                "rate_hz": 100,
-                "align": between,
-                "elements": elements,
-                "fields": {"position": {"path": "position", "unit": "rad"}},
-            },
-            "grip": {
-                "topic": "/grip",
-                "type": "std_msgs/msg/Float64",
-                "rate_hz": 20,
-                "stamp": "arrival",
-                "align": {"method": "latest_before", "tolerance_ms": 500},
-                "fields": {"position": {"path": "data", "unit": "m", "names": ["gripper"]}},
-            },
-            "force": {
-                "topic": "/force",
-                "type": "geometry_msgs/msg/WrenchStamped",
-                "rate_hz": 50,
-                "native": True,
-                "align": {"method": "latest_before", "tolerance_ms": 60},
-                "fields": {"force": {"path": "wrench.force", "unit": "N", "names": ["x", "y", "z"]}},
-            },
-        },
-        "proprioception": {"qpos": ["state.position", "grip.position"], "qvel": ["state.velocity"]},
-        "action": {"kind": "joint_position", "fields": ["command.position", "grip.position"]},
-        "gripper": {
-            "action": "gripper",
-            "goal_topic": "/goal",
-            "state": "grip.position",
-            "command_topic": "/grip",
-            "open": 0.04,
-            "closed": 0.0,
-            "close_below": 0.018,
-            "open_above": 0.022,
-            "max_effort": 20,
-        },
-        "arm": {"name": "arm", "controllers": "arm"},
-        "steps": {"clock": "scene", "rate_hz": 10, "end_steps": 2},
-    }
+    declared = yaml.safe_load(SMALL_EMBODIMENT.read_text())
+    for camera in declared["cameras"].values():
+        camera["images"] = images
+    if not depth:
+        del declared["depth_cameras"]
     return embodiment_from_mapping(declared | changes, "small")
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from support import eventually
+from support import eventually, processes_marked_by
 
 ROOT = Path(__file__).resolve().parents[1]
 FRANKA_LAUNCH_FILE = ROOT / "test" / "data" / "launch" / "franka.launch.py"
@@ -193,12 +193,4 @@ class Launched:
 
     def _processes(self) -> list[int]:
         """The processes that are left of it, launch itself included."""
-        mark = b"TMPDIR=" + os.fsencode(self._folder) + b"\0"
-        found = []
-        for path in Path("/proc").glob("[0-9]*/environ"):
-            try:
-                if mark in path.read_bytes():
-                    found.append(int(path.parent.name))
-            except OSError:
-                continue  # it has ended meanwhile
-        return found
+        return processes_marked_by(self._folder)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
-from training_runs import ALONE
+from training_runs import ALONE, NETWORK
 
 import vla_policies
 from vla_core.episodes import EpisodeReader
@@ -23,18 +23,9 @@ from vla_policies.training.data import read_training_data
 from vla_policies.training.loop import train
 from vla_policies.training.optimisation import rate_factor
 
-NETWORK = {
-    "backbone": "small_cnn",
-    "image_tokens": "key_points",
-    "hidden_dim": 32,
-    "feedforward_dim": 64,
-    "heads": 4,
-    "encoder_layers": 1,
-    "dropout": 0.0,
-    "use_cvae": False,
-}
+TINY = {**NETWORK, "encoder_layers": 1, "dropout": 0.0}
 
-WITH_NOISE = {**NETWORK, "use_cvae": True, "latent_dim": 4, "style_encoder_layers": 1, "dropout": 0.1}
+WITH_NOISE = {**TINY, "use_cvae": True, "latent_dim": 4, "style_encoder_layers": 1, "dropout": 0.1}
 
 
 def settings(steps: int = 8, **changes) -> TrainConfig:
@@ -43,7 +34,7 @@ def settings(steps: int = 8, **changes) -> TrainConfig:
         "name": "small",
         "family": "act",
         "action_horizon": 6,
-        "network": NETWORK,
+        "network": TINY,
         "optimisation": Optimisation(steps=steps, batch_size=8, learning_rate=1e-3, warmup_steps=2, ema_decay=0.9),
         "augmentation": Augmentation(shift_px=1, brightness=0.05, contrast=0.1, state_noise=0.02),
         "data": Data(validation_share=0.2, validation_windows=16),
@@ -82,7 +73,7 @@ def test_it_learns_where_the_square_says_to_go(tmp_path, record_reaching) -> Non
         assert policy.infer(reader.observation(8)).actions[0, 7] < 0.01  # closed
 
 
-@pytest.mark.parametrize("network", [NETWORK, WITH_NOISE])
+@pytest.mark.parametrize("network", [TINY, WITH_NOISE])
 def test_a_resumed_run_gives_the_very_same_weights(network, episodes, tmp_path) -> None:
     config = settings(steps=10, network=network)
     train(config, episodes, tmp_path / "in_one_go")
@@ -198,7 +189,7 @@ def test_wrong_settings_are_refused_before_anything_is_trained(episodes, tmp_pat
     with pytest.raises(CheckpointError, match=r"preset 'small': family: expected 'act', .* found 'gpt'"):
         train(settings(family="gpt"), episodes, tmp_path / "a")
     with pytest.raises(ConfigError, match="preset 'small': network: width: unknown key"):
-        train(settings(network={**NETWORK, "width": 3}), episodes, tmp_path / "b")
+        train(settings(network={**TINY, "width": 3}), episodes, tmp_path / "b")
     with pytest.raises(
         EmbodimentMismatch, match="preset 'small' needs the camera 'top'; 'fr3_sim' has 'scene' or 'wrist'"
     ):
