@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field as Constraint
 
-from vla_core import config as configuration
-from vla_core.errors import CheckpointError, ConfigError
 from vla_policies.act.transformer import Activation, LayerShape
 from vla_policies.heads.l1_regression import Denominator
 
@@ -61,19 +58,3 @@ class ActConfig:
             activation=self.activation,
             pre_norm=self.pre_norm,
         )
-
-
-def config_of_foreign(data: Mapping[str, Any], where: str) -> ActConfig:
-    """The configuration that a foreign checkpoint amounts to.
-
-    Args:
-        data: our names to what it says.
-        where: the checkpoint, for errors.
-
-    Raises:
-        CheckpointError: it is of a network that ours cannot be.
-    """
-    try:
-        return configuration.from_mapping(ActConfig, dict(data), where)
-    except ConfigError as error:
-        raise CheckpointError(str(error)) from error

@@ -9,9 +9,10 @@ from vla_core import config as configuration
 from vla_core.embodiment import Embodiment
 from vla_core.errors import CheckpointError, EmbodimentMismatch, choice
 from vla_policies import provenance
-from vla_policies.act.config import ActConfig, config_of_foreign
+from vla_policies.act.config import ActConfig
 from vla_policies.act.keys import from_layout
 from vla_policies.checkpoint import Checkpoint, PolicyConfig, Provenance
+from vla_policies.formats.foreign_config import config_of_foreign
 from vla_policies.formats.lerobot import LeRobotPolicy, read_lerobot
 from vla_policies.normalisation import Normalisation
 from vla_policies.pipeline import ACTION
@@ -122,7 +123,7 @@ def _hyper_parameters(policy: LeRobotPolicy) -> ActConfig:
         "use_cvae": policy.require("use_vae", bool),
         "l1_denominator": "valid",
     }
-    return config_of_foreign(data, policy.where)
+    return config_of_foreign(ActConfig, data, policy.where)
 
 
 def _normalisation(policy: LeRobotPolicy, roles: Mapping[str, str]) -> dict[str, Normalisation]:

@@ -13,9 +13,10 @@ from vla_core import config as configuration
 from vla_core.embodiment import Embodiment
 from vla_core.errors import CheckpointError, choice
 from vla_policies import provenance
-from vla_policies.act.config import ActConfig, config_of_foreign
+from vla_policies.act.config import ActConfig
 from vla_policies.act.keys import from_layout, name_in
 from vla_policies.checkpoint import Checkpoint, PolicyConfig, Provenance
+from vla_policies.formats.foreign_config import config_of_foreign
 from vla_policies.formats.restricted_pickle import read_arrays
 from vla_policies.normalisation import IMAGENET, Normalisation, NormStats
 from vla_policies.pipeline import ACTION
@@ -102,7 +103,7 @@ def _hyper_parameters(weights: Mapping[str, Tensor], heads: int, where: str) -> 
     }
     if data["use_cvae"]:
         data["style_encoder_layers"] = _layers(weights, "style_encoder.encoder.layers.")
-    return config_of_foreign(data, where)
+    return config_of_foreign(ActConfig, data, where)
 
 
 def _shape(weights: Mapping[str, Tensor], name: str, dimensions: int, where: str) -> tuple[int, ...]:

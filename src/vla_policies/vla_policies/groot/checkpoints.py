@@ -22,9 +22,10 @@ from vla_core.embodiment import Embodiment
 from vla_core.errors import CheckpointError, EmbodimentMismatch, choice
 from vla_policies import provenance
 from vla_policies.checkpoint import Checkpoint, PolicyConfig, Provenance
+from vla_policies.formats.foreign_config import config_of_foreign
 from vla_policies.formats.json_file import read_json
 from vla_policies.formats.shards import has_shards, read_shards, shard_files
-from vla_policies.groot.config import EMBODIMENTS, GrootConfig, config_of_foreign
+from vla_policies.groot.config import EMBODIMENTS, GrootConfig
 from vla_policies.groot.lerobot import LeRobotSettings
 from vla_policies.groot.metadata import Metadata
 from vla_policies.groot.nvidia import head_settings
@@ -192,7 +193,7 @@ def _network(
         "tokenizer": told.tokenizer,
         **others,
     }
-    return config_of_foreign(data, where), weights
+    return config_of_foreign(GrootConfig, data, where), weights
 
 
 def _roles(folder: Path, images: Sequence[str], cameras: Sequence[str], embodiment: Embodiment) -> list[str]:

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field as Constraint
 
-from vla_core import config as configuration
-from vla_core.errors import CheckpointError, ConfigError
 from vla_policies.heads.flow_matching_dit import FlowMatchingDitConfig
-from vla_policies.pi0.config import SIGLIP_SO400M, SiglipShape
+from vla_policies.pi0.config import SIGLIP_SO400M, SiglipShape, require_grouped_heads
 
 Count = Annotated[int, Constraint(gt=0)]
 Positive = Annotated[float, Constraint(gt=0)]
@@ -35,11 +32,7 @@ class Qwen3Shape:
     rope_theta: Positive = 1e6
 
     def __post_init__(self) -> None:
-        if self.heads % self.kv_heads or self.head_dim % 2:
-            raise ValueError(
-                f"expected heads that are a multiple of kv_heads and an even head_dim, "
-                f"found {self.heads}, {self.kv_heads} and {self.head_dim}"
-            )
+        require_grouped_heads(self.heads, self.kv_heads, self.head_dim)
 
 
 @dataclass(frozen=True)
@@ -93,19 +86,3 @@ class GrootConfig:
                 f"head.backbone_dim: expected the language model's width ({self.eagle.language.width}), "
                 f"found {self.head.backbone_dim}"
             )
-
-
-def config_of_foreign(data: Mapping[str, Any], where: str) -> GrootConfig:
-    """The configuration that a foreign checkpoint amounts to.
-
-    Args:
-        data: our names to what it says.
-        where: the checkpoint, for errors.
-
-    Raises:
-        CheckpointError: it is of a network that ours cannot be.
-    """
-    try:
-        return configuration.from_mapping(GrootConfig, dict(data), where)
-    except ConfigError as error:
-        raise CheckpointError(str(error)) from error

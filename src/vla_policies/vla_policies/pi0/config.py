@@ -15,6 +15,15 @@ from vla_policies.heads.flow_matching import FlowShape
 Count = Annotated[int, Constraint(gt=0)]
 
 
+def require_grouped_heads(heads: int, kv_heads: int, head_dim: int) -> None:
+    """Raises ValueError unless heads can share keys and values in groups of one size, and be rotated by pairs."""
+    if heads % kv_heads or head_dim % 2:
+        raise ValueError(
+            f"expected heads that are a multiple of kv_heads and an even head_dim, "
+            f"found {heads}, {kv_heads} and {head_dim}"
+        )
+
+
 @dataclass(frozen=True)
 class GemmaShape:
     """Sizes of a Gemma transformer."""
@@ -27,11 +36,7 @@ class GemmaShape:
     head_dim: Count = 256
 
     def __post_init__(self) -> None:
-        if self.heads % self.kv_heads or self.head_dim % 2:
-            raise ValueError(
-                f"expected heads that are a multiple of kv_heads and an even head_dim, "
-                f"found {self.heads}, {self.kv_heads} and {self.head_dim}"
-            )
+        require_grouped_heads(self.heads, self.kv_heads, self.head_dim)
 
 
 @dataclass(frozen=True)
