@@ -23,11 +23,14 @@ class NetworkInputs:
         images: one per camera in the policy's order, (B, 3, H, W) float32.
         state: proprioception, the policy's groups joined (B, S) float32.
         prompts: language instructions, one for each of the batch; empty for policies that take none.
+        state_on_host: the state on the processor, for networks that write it as text, so that no device need be waited for;
+            None: ``state`` is all there is.
     """
 
     images: tuple[Tensor, ...]
     state: Tensor
     prompts: tuple[str, ...] = ()
+    state_on_host: Tensor | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,4 +84,13 @@ class ContinuingNetwork(PolicyNetwork, Protocol):
                 held to it may be anything.
             guidance: how strongly it is held to.
         """
+        ...
+
+
+@runtime_checkable
+class RememberingNetwork(Protocol):
+    """A network whose prediction also depends on the observations before, until it is to forget them."""
+
+    def forget(self) -> None:
+        """What is seen next is the first observation."""
         ...

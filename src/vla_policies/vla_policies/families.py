@@ -30,7 +30,7 @@ class Family:
             as ``head_module``.
         state_scheme: how proprioception is normalised where such a network is trained here.
         action_scheme: and actions. Heads that bin or clip them need them within -1 and 1.
-        files: hyper-parameters that name a file; it is kept in a checkpoint's folder (``own_files``).
+        files: hyper-parameters that name a file, or one for each key; it is kept in a checkpoint's folder (``own_files``).
         recomputable: modules that may be computed again for their gradients, as patterns of names; see ``training.keys``.
         continues: its networks are :class:`vla_policies.batch.ContinuingNetwork`.
     """
@@ -69,6 +69,7 @@ FAMILIES = {
         CrossFormerPolicy,
         head="readout_l1",
         recomputable=("backbones.*.stages.*.*", "transformer.layers.*"),
+        files=("goals",),
     ),
     "groot": Family(
         GrootConfig,

@@ -27,24 +27,39 @@ def kept(folder: Path, family: str, network: Mapping[str, Any]) -> dict[str, Any
     Raises:
         CheckpointError: there is no such file.
     """
-    names = {key: network[key] for key in require_family(family, str(folder)).files if network.get(key)}
-    return {**network, **{key: _copied(Path(named), folder, key) for key, named in names.items()}}
+    changed = dict(network)
+    for key, named in _named(folder, family, network).items():
+        if isinstance(named, Mapping):
+            changed[key] = {name: _copied(Path(path), folder, key, f"{name}_") for name, path in named.items()}
+        else:
+            changed[key] = _copied(Path(named), folder, key)
+    return changed
 
 
 def found(folder: Path, family: str, network: Mapping[str, Any]) -> dict[str, Any]:
     """The hyper-parameters with the paths of the files that are in the folder."""
-    here = {
-        key: str(folder / network[key])
-        for key in require_family(family, str(folder)).files
-        if network.get(key) and Path(network[key]).name == network[key] and (folder / network[key]).exists()
-    }
-    return {**network, **here}
+    changed = dict(network)
+    for key, named in _named(folder, family, network).items():
+        if isinstance(named, Mapping):
+            changed[key] = {name: _here(path, folder) for name, path in named.items()}
+        else:
+            changed[key] = _here(named, folder)
+    return changed
 
 
-def _copied(source: Path, folder: Path, key: str) -> str:
-    target = folder / source.name
-    if target.exists() and source.exists() and target.samefile(source):
-        return target.name
+def _named(folder: Path, family: str, network: Mapping[str, Any]) -> dict[str, Any]:
+    """The hyper-parameters that name files."""
+    return {key: network[key] for key in require_family(family, str(folder)).files if network.get(key)}
+
+
+def _here(path: str, folder: Path) -> str:
+    return str(folder / path) if Path(path).name == path and (folder / path).exists() else path
+
+
+def _copied(source: Path, folder: Path, key: str, prefix: str = "") -> str:
+    if source.exists() and folder.samefile(source.parent):
+        return source.name
+    target = folder / (prefix + source.name)
     files = [source / name for name in _OF_A_TOKENIZER] if source.is_dir() else [source]
     there = [file for file in files if file.is_file()]
     if not there:

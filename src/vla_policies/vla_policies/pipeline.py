@@ -74,12 +74,14 @@ class Pipeline:
             ],
             axis=-1,
         )
+        on_host = torch.from_numpy(state.astype(np.float32))
         return NetworkInputs(
             images=tuple(
                 images_to_tensor(images[role], self._normalisation[role], device) for role in self.spec.cameras
             ),
-            state=torch.from_numpy(state.astype(np.float32)).to(device),
+            state=on_host.to(device),
             prompts=tuple(prompts),
+            state_on_host=on_host,
         )
 
     def targets(

@@ -17,7 +17,7 @@ from vla_core.embodiment import Embodiment
 from vla_core.errors import EmbodimentMismatch, StreamError, choice
 from vla_core.observation import Observation
 from vla_core.steps import blank_observation
-from vla_policies.batch import ContinuingNetwork, NetworkInputs, PolicyNetwork, RealTimeChunking
+from vla_policies.batch import ContinuingNetwork, NetworkInputs, PolicyNetwork, RealTimeChunking, RememberingNetwork
 from vla_policies.continuing import previous_and_guidance, require_continuing
 from vla_policies.pipeline import Pipeline, Proprioception
 from vla_policies.transforms import resize_image
@@ -28,7 +28,7 @@ T = TypeVar("T")
 class TorchPolicy:
     """Observation in, action chunk out: the chunk's first action is meant at the observation's stamp.
 
-    It keeps nothing from one observation to the next but the count of its chunks.
+    From one observation to the next it keeps the count of its chunks, and what its network remembers, if that is one that does.
     """
 
     def __init__(
@@ -38,11 +38,22 @@ class TorchPolicy:
         policy_id: str,
         device: torch.device | str = "cpu",
         description: str = "",
+        mixed: bool = False,
     ) -> None:
-        """Takes over a network, which is moved to the device and set to inference; ``description`` says what was found."""
+        """Takes over a network, which is moved to the device and set to inference.
+
+        Args:
+            pipeline: what surrounds it.
+            network: a :class:`vla_policies.batch.PolicyNetwork`.
+            policy_id: which policy and checkpoint.
+            device: where to infer.
+            description: says what was found.
+            mixed: compute matrix products in 16 bits, see :func:`vla_policies.precision.set_precision`.
+        """
         self.description = description
         self._pipeline = pipeline
         self._device = torch.device(device)
+        self._mixed = mixed
         moved = network.to(device=self._device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
         moved.requires_grad_(False)  # the gradients of real-time chunking are those of actions alone
         self._network = cast(PolicyNetwork, moved)
@@ -76,6 +87,7 @@ class TorchPolicy:
         if self.real_time_chunking is not None:
             delay = min(1, len(chunk.actions) - 1)
             self.infer(observation, ActionPrefix(chunk, delay, delay))
+        self.reset()
         self._sequence = count
         return (time.perf_counter_ns() - started_ns) * 1e-9
 
@@ -98,7 +110,8 @@ class TorchPolicy:
         images = {role: self._image(observation, role)[None] for role in self._pipeline.spec.cameras}
         with torch.inference_mode():
             inputs = self._pipeline.inputs(images, proprioception, self._device, (observation.prompt,))
-            predicted = self._predict(inputs, observation, proprioception, prefix)
+            with torch.autocast(self._device.type, torch.bfloat16, enabled=self._mixed):
+                predicted = self._predict(inputs, observation, proprioception, prefix)
         actions = self._pipeline.actions(predicted, proprioception)[0]
         chunk = ActionChunk(
             actions=actions,
@@ -134,7 +147,9 @@ class TorchPolicy:
         return network.predict_continuing(inputs, previous, guidance)
 
     def reset(self) -> None:
-        """Nothing to forget: an inference depends on one observation only."""
+        """Forgets what was seen, in a network that remembers; in others an inference depends on one observation only."""
+        if isinstance(self._network, RememberingNetwork):
+            self._network.forget()
 
     def _image(self, observation: Observation, role: str) -> NDArray[np.uint8]:
         image = _find(observation.images, role, "camera", self._policy_id)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import Tensor
 
 import vla_policies
@@ -126,8 +128,8 @@ def of_many(**changes: object) -> CrossFormerConfig:
     return CrossFormerConfig(trunk=TRUNK, **given)  # type: ignore[arg-type]
 
 
-def policy_of_many() -> CrossFormerPolicy:
-    network = made(of_many())
+def policy_of_many(**changes: object) -> CrossFormerPolicy:
+    network = made(of_many(**changes))
     network.instruction_table.copy_(torch.eye(2, 16))
     return network
 
@@ -174,6 +176,57 @@ def test_steps_before_the_first_observation_are_not_seen() -> None:
     torch.testing.assert_close(*padded)
     seen = [network.act(history_of(*given, [True, True, True]), task, "joint") for given in ((images, state), filled)]
     assert (seen[0] - seen[1]).abs().max() > 1e-3
+
+
+def acted(network: CrossFormerPolicy, window: list[NetworkInputs], valid: list[bool]) -> Tensor:
+    """The actions for what was seen, oldest first."""
+    images = {
+        group: torch.stack([step.images[index] for step in window], dim=1)
+        for index, group in enumerate(("primary", "left"))
+    }
+    states = torch.stack([step.state for step in window], dim=1)
+    task = Task(network.instruction_table[1:2])
+    return network.act(History(images, {"arm": states}, torch.tensor([valid])), task, "joint")
+
+
+def test_a_policy_remembers_as_many_observations_as_it_is_to_see() -> None:
+    """The first ones are padded in front; afterwards the oldest is forgotten."""
+    network = policy_of_many(history=3)
+    seen = [inputs(1, ("pick",), seed=seed) for seed in range(4)]
+    for _ in range(2):
+        alone, second, third, fourth = (network.predict(step) for step in seen)
+        torch.testing.assert_close(alone, acted(network, [seen[0]] * 3, [False, False, True]))
+        torch.testing.assert_close(second, acted(network, [seen[0], *seen[:2]], [False, True, True]))
+        torch.testing.assert_close(third, acted(network, seen[:3], [True] * 3))
+        torch.testing.assert_close(fourth, acted(network, seen[1:], [True] * 3))
+        assert not torch.allclose(network.predict(seen[0]), alone, atol=1e-5)
+        network.forget()
+    batch = inputs(2, ("pick", ""))
+    torch.testing.assert_close(network.predict(batch)[:1], acted(network, [first(batch)] * 3, [False, False, True]))
+
+
+def first(batch: NetworkInputs) -> NetworkInputs:
+    return NetworkInputs(tuple(image[:1] for image in batch.images), batch.state[:1], batch.prompts[:1])
+
+
+def test_a_goal_comes_from_a_file(tmp_path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (24, 32, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "goal.png")
+    network = policy_of_many(goals={"primary": str(tmp_path / "goal.png")})
+    seen = inputs(2, ("", "pick"))
+    goal = torch.from_numpy(pixels).permute(2, 0, 1).float() / 127.5 - 1.0
+    expected = policy_of_many().predict(seen, {"primary": goal.expand(2, -1, -1, -1)})
+    torch.testing.assert_close(network.predict(seen), expected)
+    assert not torch.allclose(network.predict(seen), network.predict(seen, {}), atol=1e-4)
+    (tmp_path / "goal.png").write_bytes(b"no image")
+    with pytest.raises(CheckpointError, match=r"goal\.png: expected an image, found 8 bytes of something else"):
+        policy_of_many(goals={"primary": str(tmp_path / "goal.png")}).predict(seen)
+    with pytest.raises(CheckpointError, match=r"nothing\.png: cannot be read"):
+        policy_of_many(goals={"primary": str(tmp_path / "nothing.png")}).predict(seen)
+    with pytest.raises(ValueError, match="expected groups of the cameras that are conditioned on goals, found 'left'"):
+        of_many(goals={"left": "goal.png"})
+    with pytest.raises(ValueError, match=r"history: expected at most max_horizon \(3\), found 4"):
+        of_many(history=4)
 
 
 def test_a_history_that_is_too_long_and_a_missing_embedding() -> None:

@@ -15,11 +15,13 @@ import pytest
 import torch
 from flax_files import packed, tree_of
 from loading_checks import require_loaded_as_converted
+from PIL import Image
 from recipe import Golden, read_golden
 
 from vla_core import config as configuration
 from vla_core.embodiment import Embodiment
 from vla_core.errors import CheckpointError, ConfigError, EmbodimentMismatch
+from vla_policies import own_files
 from vla_policies.checkpoint import PolicyConfig, read_checkpoint, write_checkpoint
 from vla_policies.containers import Told, container_of, convert, read_any
 from vla_policies.crossformer.language import write_embeddings
@@ -263,6 +265,28 @@ def test_it_is_loaded_as_it_is(make, golden_embodiment, told, observation, tmp_p
     (tmp_path / "moved" / "model.safetensors").unlink()  # a hundred megabytes
 
 
+def test_history_goals_and_how_images_are_resized(make, golden_embodiment, told, tmp_path) -> None:
+    folder = make({"dataset_kwargs.traj_transform_kwargs": {"window_size": 2}})
+    config = read_crossformer(folder, golden_embodiment, CAMERAS, told).config
+    assert (config.network["history"], config.spec.cameras["front"].resize) == (2, "lanczos3")
+    Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save(tmp_path / "goal.png")
+    named = {"primary": str(tmp_path / "goal.png"), "nav": str(tmp_path / "goal.png")}
+    use = dataclasses.replace(told, history=1, goals=named)
+    checkpoint = read_crossformer(folder, golden_embodiment, CAMERAS, use)
+    assert checkpoint.config.network["history"] == 1
+    kept = own_files.kept(tmp_path, "crossformer", {"goals": {"primary": str(tmp_path / "goal.png")}})
+    assert kept == {"goals": {"primary": "goal.png"}}
+    (tmp_path / "ours").mkdir()
+    kept = own_files.kept(tmp_path / "ours", "crossformer", checkpoint.config.network)
+    assert kept["goals"] == {"primary": "primary_goal.png", "nav": "nav_goal.png"}
+    found = own_files.found(tmp_path / "ours", "crossformer", kept)
+    assert found["goals"]["nav"] == str(tmp_path / "ours" / "nav_goal.png")
+    with pytest.raises(CheckpointError, match="history: expected at most max_horizon"):
+        read_crossformer(folder, golden_embodiment, CAMERAS, dataclasses.replace(told, history=99))
+    with pytest.raises(CheckpointError, match="goals: expected groups of the cameras"):
+        read_crossformer(folder, golden_embodiment, CAMERAS, dataclasses.replace(told, goals={"left": "x"}))
+
+
 def test_numbers_and_language_may_be_left_out(make, golden_embodiment) -> None:
     """The group ``nav`` is not conditioned on language."""
     told = CrossFormerTold(head="joint", dataset="fr3")
@@ -446,7 +470,7 @@ def test_it_is_recognised_described_and_converted(make, golden_embodiment, told,
     ("robot", "details", "error", "found"),
     [
         (False, {}, MissingInformation, "expected --embodiment"),
-        (True, {"heads": 8}, CheckpointError, "may be told 'head', 'state', .* or 'instructions', found 'heads'"),
+        (True, {"heads": 8}, CheckpointError, "may be told 'head', 'state', .* or 'goals', found 'heads'"),
         (True, {"head": [1]}, ConfigError, r"told: head: expected .* string, found \[1\]"),
     ],
 )

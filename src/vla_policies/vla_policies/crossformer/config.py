@@ -158,16 +158,22 @@ class CrossFormerConfig:
     the weights, of ``instructions``"""
     instructions: tuple[str, ...] = ()
     """in the order of the table; only with ``language: table``"""
+    history: Count = 1
+    """observations that it sees when it acts: the last ones that it was asked for"""
+    goals: Mapping[str, str] = field(default_factory=dict)
+    """file of the goal's image by image group; with goals the instruction is usually the empty one"""
 
     def __post_init__(self) -> None:
+        if self.history > self.trunk.max_horizon:
+            raise ValueError(f"history: expected at most max_horizon ({self.trunk.max_horizon}), found {self.history}")
         if (self.language == "table") != bool(self.instructions):
             raise ValueError(
                 f"instructions: expected some exactly with 'language: table', found {len(self.instructions)} with "
                 f"'{self.language}'"
             )
         if self.ends is None:
-            if self.cameras or self.state is not None:
-                raise ValueError("cameras, state: expected only with ends, found without")
+            if self.cameras or self.state is not None or self.goals:
+                raise ValueError("cameras, state, goals: expected only with ends, found without")
             return
         self._require_ends(self.ends)
 
@@ -178,6 +184,11 @@ class CrossFormerConfig:
             for name in names:
                 if name not in there:
                     raise ValueError(f"ends.{kind}: expected '{name}' among them, found {there}")
+        for group in self.goals:
+            if group not in self.cameras or not ends.images[group].goal:
+                raise ValueError(
+                    f"goals: expected groups of the cameras that are conditioned on goals, found '{group}'"
+                )
         if len(set(self.cameras)) != len(self.cameras):
             raise ValueError(f"cameras: expected each group once, found {list(self.cameras)}")
         film = [name for name in self.cameras if ends.images[name].film]

@@ -14,6 +14,7 @@ from vla_core.errors import CheckpointError
 from vla_policies.batch import NetworkInputs, NetworkShape, NetworkTargets
 from vla_policies.crossformer import language
 from vla_policies.crossformer.config import CrossFormerConfig, Ends, ImageGroup, Readout, VectorGroup
+from vla_policies.crossformer.memory import Goals, Memory
 from vla_policies.crossformer.network import CrossFormer, History, Task
 from vla_policies.heads.readout_l1 import ReadoutL1Head
 
@@ -23,8 +24,9 @@ STATE = "state"
 class CrossFormerPolicy(CrossFormer):
     """The network, and which of its groups the robot's cameras and its state are, and which of its heads acts.
 
-    A policy is given one observation, so its history is of one step. Parameters have the names that they have in the network;
-    ``instruction_table`` (n, e) is there if the configuration has instructions.
+    A policy is given one observation at a time. With a ``history`` of more than one step it remembers those before until it is to
+    :meth:`forget`. Parameters have the names that they have in the network; ``instruction_table`` (n, e) is there if the
+    configuration has instructions.
     """
 
     instruction_table: Tensor
@@ -37,6 +39,8 @@ class CrossFormerPolicy(CrossFormer):
         self._cameras = tuple(ends.images) if config.ends is None else config.cameras
         self._state = STATE if config.ends is None and shape.state_dim else config.state
         self._require_fits(shape)
+        self._memory = Memory(config.history)
+        self._goals = Goals(config.goals)
         if config.language == "table":
             size = (len(config.instructions), config.trunk.language_dim)
             self.register_buffer("instruction_table", torch.zeros(size))
@@ -51,32 +55,41 @@ class CrossFormerPolicy(CrossFormer):
 
         Args:
             inputs: one observation each.
-            goals: goal images by image group (B, 3, H, W), normalised as the observation's; by default there are none.
+            goals: goal images by image group (B, 3, H, W), normalised as the observation's; by default the configured ones.
         """
-        history, task = self._given(inputs, goals)
-        return self.act(history, task, self.config.head)
+        images, states, valid = self._memory.with_last(inputs)
+        seen = dict(zip(self._cameras, images, strict=True))
+        history = History(seen, {} if self._state is None else {self._state: states}, valid)
+        language = self._language(inputs.prompts or ("",) * len(inputs.state), inputs.state)
+        return self.act(history, Task(language, self._goals.like(seen) if goals is None else goals), self.config.head)
+
+    def forget(self) -> None:
+        """What is seen next is the first observation."""
+        self._memory.forget()
 
     def losses(self, inputs: NetworkInputs, targets: NetworkTargets) -> Mapping[str, Tensor]:
         """``l1`` of the actions that are not padding, which is the ``loss``, and ``mse``."""
-        history, task = self._given(inputs, None)
+        history, task = self._given(inputs)
         readouts = self.readouts(history, task, (self.config.head,))[self.config.head][:, -1]
         head = cast(ReadoutL1Head, self.heads[self.config.head])
         losses = head.loss(head(readouts), targets.actions, ~targets.is_pad[..., None])
         return {"loss": losses["l1"], **losses}
 
-    def _given(self, inputs: NetworkInputs, goals: Mapping[str, Tensor] | None) -> tuple[History, Task]:
+    def _given(self, inputs: NetworkInputs) -> tuple[History, Task]:
+        """One step, and no goal, as in training."""
         batch = len(inputs.state)
         images = dict(zip(self._cameras, (image[:, None] for image in inputs.images), strict=True))
         vectors = {} if self._state is None else {self._state: inputs.state[:, None]}
         history = History(images, vectors, torch.ones((batch, 1), dtype=torch.bool, device=inputs.state.device))
-        return history, Task(self._language(inputs.prompts or ("",) * batch, inputs.state), goals or {})
+        return history, Task(self._language(inputs.prompts or ("",) * batch, inputs.state))
 
     def _language(self, prompts: tuple[str, ...], like: Tensor) -> Tensor | None:
         """Embeddings (B, e)."""
         if self.config.language == "none":
             return None
         if self.config.language == "table":
-            return self.instruction_table[language.table_rows(prompts, self.config.instructions)].to(like)
+            rows = language.table_rows(prompts, self.config.instructions)
+            return torch.stack([self.instruction_table[row] for row in rows]).to(like)
         made = {prompt: language.hashed(prompt, self.trunk.language_dim) for prompt in dict.fromkeys(prompts)}
         return torch.stack([made[prompt] for prompt in prompts]).to(like)
 

@@ -14,8 +14,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -65,6 +66,8 @@ class CrossFormerTold:
         language: for cameras that are conditioned on it: a file of embeddings, or an encoder for the file ``instructions``; see
             ``language.embeddings_from``. The policy keeps the embeddings.
         instructions: see there.
+        history: observations that it sees when it acts; by default as its settings say (``window_size``), else one.
+        goals: file of the goal's image by image group.
     """
 
     head: str = ""
@@ -72,6 +75,8 @@ class CrossFormerTold:
     dataset: str = ""
     language: str = ""
     instructions: str = ""
+    history: int | None = None
+    goals: Mapping[str, str] = field(default_factory=dict)
 
 
 def is_crossformer(path: Path | str) -> bool:
@@ -136,7 +141,7 @@ def read_crossformer(
     _require_robot(published, told, embodiment, where)
     normalisation = read_statistics(folder, settings, told.dataset)
     embeddings = embeddings_from(told.language, told.instructions) if told.language else {}
-    network = _network(published, told, list(roles), embeddings, where)
+    network = _network(published, told, list(roles), embeddings, _history(settings, told), where)
     if embeddings:
         weights["instruction_table"] = torch.stack(list(embeddings.values()))
     spec = PolicySpec(
@@ -213,8 +218,23 @@ def _require_size(what: str, found: int, expected: int, where: str) -> None:
         raise EmbodimentMismatch(f"{where}: {what}: the robot has {expected} dimensions, it has {found}")
 
 
+def _history(settings: Mapping[str, Any], told: CrossFormerTold) -> int:
+    """As told, or as the data were cut into windows in training."""
+    if told.history is not None:
+        return told.history
+    value: Any = settings
+    for key in ("dataset_kwargs", "traj_transform_kwargs", "window_size"):
+        value = value.get(key) if isinstance(value, dict) else None
+    return value if type(value) is int and value > 0 else 1
+
+
 def _network(
-    published: Published, told: CrossFormerTold, groups: list[str], embeddings: Mapping[str, Tensor], where: str
+    published: Published,
+    told: CrossFormerTold,
+    groups: list[str],
+    embeddings: Mapping[str, Tensor],
+    history: int,
+    where: str,
 ) -> CrossFormerConfig:
     film = [group for group in groups if published.ends.images[group].film]
     if film and not embeddings:
@@ -229,15 +249,20 @@ def _network(
                 f"{told.language}: '{instruction}': expected an embedding of {size} numbers, found the shape "
                 f"{tuple(embedding.shape)}"
             )
-    return CrossFormerConfig(
-        trunk=published.trunk,
-        ends=published.ends,
-        cameras=tuple(groups),
-        state=told.state or None,
-        head=told.head,
-        language="table" if embeddings else "none",
-        instructions=tuple(embeddings),
-    )
+    try:
+        return CrossFormerConfig(
+            trunk=published.trunk,
+            ends=published.ends,
+            cameras=tuple(groups),
+            state=told.state or None,
+            head=told.head,
+            language="table" if embeddings else "none",
+            instructions=tuple(embeddings),
+            history=history,
+            goals=dict(told.goals),
+        )
+    except ValueError as error:
+        raise CheckpointError(f"{where}: {error}") from error
 
 
 def _image_size(published: Published, group: str, where: str) -> ImageSize:
@@ -246,4 +271,4 @@ def _image_size(published: Published, group: str, where: str) -> ImageSize:
     side = math.isqrt(tokens)
     if side * side != tokens:
         raise CheckpointError(f"{where}: group '{group}': expected the tokens of a square image, found {tokens}")
-    return ImageSize(width=side * _CELL_PX, height=side * _CELL_PX)
+    return ImageSize(width=side * _CELL_PX, height=side * _CELL_PX, resize="lanczos3")
