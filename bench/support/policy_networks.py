@@ -16,7 +16,6 @@ from vla_policies.batch import NetworkInputs
 from vla_policies.families import build_network
 from vla_policies.groot import GrootNetwork
 from vla_policies.groot.prompts import conversation
-from vla_policies.heads.diffusion import DdimSchedule, DiffusionHead
 
 _STD = 0.02
 _CHARACTERS = 0x200  # among them all that stand for bytes in GPT-2's way
@@ -36,14 +35,14 @@ def skeleton(case: PolicyCase, precision: Precision) -> Iterator[nn.Module]:
             network = build_network(case.family, settings, case.shape, case.name)
         if case.family == "groot" and precision == "bfloat16":
             network.to(torch.bfloat16)  # as NVIDIA's policy loads it
-        for module in network.modules():
-            if isinstance(module, DiffusionHead):  # its table is neither a parameter nor a buffer
-                module.schedule = DdimSchedule(module.schedule.train_steps)
         yield network.eval()
 
 
 def fill(network: nn.Module, device: torch.device) -> nn.Module:
-    """Gives a skeleton small random weights on the device, one tensor after the other; what is tied stays tied."""
+    """Gives a skeleton small random weights on the device, one tensor after the other; what is tied stays tied.
+
+    Constants have their values already.
+    """
     generator = torch.Generator(device).manual_seed(0)
     made: dict[Tensor, Tensor] = {}
     for module in network.modules():
@@ -51,7 +50,7 @@ def fill(network: nn.Module, device: torch.device) -> nn.Module:
             for name, tensor in kept.items():
                 if tensor is not None:
                     if tensor not in made:
-                        made[tensor] = _filled(tensor, device, generator)
+                        made[tensor] = _filled(tensor, device, generator) if tensor.is_meta else tensor.to(device)
                     kept[name] = made[tensor]
     return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
@@ -64,7 +63,7 @@ def random_inputs(case: PolicyCase, device: torch.device) -> NetworkInputs:
         for size in case.images
     )
     state = torch.rand((1, case.shape.state_dim), generator=generator) * 2.0 - 1.0
-    return NetworkInputs(images, state.to(device), (case.prompt,))
+    return NetworkInputs(images, state.to(device), (case.prompt,), state)
 
 
 def predict(network: nn.Module, inputs: NetworkInputs) -> Tensor:

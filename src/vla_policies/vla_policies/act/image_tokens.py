@@ -24,8 +24,8 @@ class FeatureMapTokens(nn.Module):
         """Features (B, C, h, w) to tokens (B, h * w, d) and their positions (h * w, d)."""
         tokens = self.projection(features).flatten(2).transpose(1, 2)
         height, width = features.shape[-2:]
-        positions = sine_positions_2d(height, width, self._dim).flatten(1).T
-        return tokens, positions.to(features)
+        positions = sine_positions_2d(height, width, self._dim, features.device).flatten(1).T
+        return tokens, positions.to(features.dtype)
 
 
 class KeyPointTokens(nn.Module):

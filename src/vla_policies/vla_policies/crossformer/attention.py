@@ -41,11 +41,12 @@ def attention_mask(groups: Sequence[Group]) -> Tensor:
     """Which query attends to which key: (B, T * n, T * n) bool, with n the tokens of all groups at one time step."""
     batch, timesteps = groups[0].tokens.shape[:2]
     device = groups[0].tokens.device
-    counts = torch.tensor([group.count for group in groups], device=device)
-    per_step = torch.repeat_interleave(torch.arange(len(groups), device=device), counts)
-    group_of = per_step.repeat(timesteps)
-    time_of = torch.arange(timesteps, device=device).repeat_interleave(len(per_step))
-    is_readout = torch.tensor([group.valid is None for group in groups], device=device)[group_of]
+    # filled on the device: nothing is sent to it and nothing is waited for
+    each = [torch.full((group.count,), index, device=device) for index, group in enumerate(groups)]
+    group_of = torch.cat(each).repeat(timesteps)
+    time_of = torch.arange(timesteps, device=device).repeat_interleave(len(group_of) // timesteps)
+    readout = [torch.full((group.count,), group.valid is None, device=device) for group in groups]
+    is_readout = torch.cat(readout).repeat(timesteps)
     not_later = time_of[None, :] <= time_of[:, None]
     may_see = ~is_readout[None, :] | (group_of[None, :] == group_of[:, None])
     return (not_later & may_see)[None] & _valid_keys(groups, batch, timesteps)[:, None, :]

@@ -30,7 +30,9 @@ class _Attention(nn.Module):
             projected.unflatten(-1, (self._heads, -1)).transpose(1, 2)
             for projected in (self.query(query_key), self.key(query_key), self.value(value))
         )
-        attended = F.scaled_dot_product_attention(q, k, v, attn_mask=bias.to(q.dtype))
+        # mixed precision may have made the scores narrower than the tokens: lowest is then lower than any number, or a row is NaN
+        lowest = torch.finfo(q.dtype).min
+        attended = F.scaled_dot_product_attention(q, k, v, attn_mask=bias.to(q.dtype).clamp_min(lowest))
         return self.out(attended.transpose(1, 2).flatten(2))
 
 

@@ -54,16 +54,19 @@ class Eagle(nn.Module):
 
         Args:
             images: (B, cameras, 3, H, W) from -1 to 1.
-            tokens: (B, T) int64, in which ``image_token`` stands cameras x n times.
+            tokens: (B, T) int64, in which ``image_token`` stands cameras x n times. Better still on the processor, where they are
+                counted.
             mask: (B, T) bool, False where there is padding.
 
         Raises:
             ValueError: another number of places for patches than there are patches.
         """
-        patches = self.mlp1(self.vision_model(images.flatten(0, 1))).flatten(0, 1)
+        wanted = images.shape[0] * images.shape[1] * self.image_tokens
         places = tokens == self.config.image_token
-        if int(places.sum()) != len(patches):
-            raise ValueError(f"expected {len(patches)} places for patches of images, found {int(places.sum())}")
+        if int(places.sum()) != wanted:
+            raise ValueError(f"expected {wanted} places for patches of images, found {int(places.sum())}")
+        tokens, places, mask = (part.to(images.device) for part in (tokens, places, mask))
+        patches = self.mlp1(self.vision_model(images.flatten(0, 1))).flatten(0, 1)
         embedded = self.language_model.model.embed_tokens(tokens)
         embedded = embedded.masked_scatter(places[..., None], patches.to(embedded.dtype))
         return self.language_model.model(embedded, mask)

@@ -17,6 +17,7 @@ from vla_policies.groot.eagle import EagleBackbone, centre_crop
 from vla_policies.groot.prompts import conversation, padded
 from vla_policies.groot.qwen_tokenizer import read_tokenizer
 from vla_policies.groot.small_backbone import SmallBackbone
+from vla_policies.heads.fixed_noise import FixedNoise
 from vla_policies.heads.flow_matching_dit import FlowMatchingDitHead, sample_times
 from vla_policies.heads.real_time_chunking import Guidance, guided_velocity, prefix_weights
 
@@ -47,6 +48,7 @@ class GrootNetwork(nn.Module):
             else SmallBackbone(config.small, shape.cameras, head.backbone_dim)
         )
         self.action_head = FlowMatchingDitHead(head)
+        self.constants = FixedNoise(head.horizon, head.action_dim, config.noise_seed)
 
     def predict(self, inputs: NetworkInputs) -> Tensor:
         """The action chunk (B, K, A), always made of the same noise."""
@@ -125,7 +127,7 @@ class GrootNetwork(nn.Module):
         tokens, mask = padded([encode(conversation(prompt, count, eagle.image_tokens, as_list)) for prompt in prompts])
         crop, size, mode = self.config.image_crop, self.config.eagle.vision.image, self.config.image_resize
         images = torch.stack([centre_crop(image, crop, size, mode) for image in inputs.images], dim=1)
-        return self.backbone(images, tokens.to(images.device), mask.to(images.device))
+        return self.backbone(images, tokens, mask)
 
     def _state(self, inputs: NetworkInputs) -> tuple[Tensor, Tensor]:
         """The padded state, and of whose robot it is."""
@@ -138,10 +140,7 @@ class GrootNetwork(nn.Module):
         return F.pad(values, (0, head.action_dim - values.shape[-1], 0, head.horizon - values.shape[-2]))
 
     def _noise(self, inputs: NetworkInputs) -> Tensor:
-        head = self.config.head
-        generator = torch.Generator().manual_seed(self.config.noise_seed)
-        noise = torch.randn((1, head.horizon, head.action_dim), generator=generator)
-        return noise.to(inputs.state).expand(len(inputs.state), -1, -1)
+        return self.constants.noise.to(inputs.state.dtype).expand(len(inputs.state), -1, -1)
 
     def _chunk(self, sampled: Tensor) -> Tensor:
         return sampled[:, : self.shape.action_horizon, : self.shape.action_dim]

@@ -17,25 +17,29 @@ from torch import Tensor, nn
 
 from vla_policies.heads.l1_mlp_resnet import MlpResNet, join_slots_of_steps
 from vla_policies.heads.masked import masked_mean
+from vla_policies.heads.tables import Tables
 
 TRAIN_STEPS = 50
 _LARGEST_BETA = 0.999
 _LONGEST_PERIOD = 10_000.0
 
 
-class DdimSchedule:
+class DdimSchedule(Tables):
     """How much of a chunk is left at a time, and the steps back to it.
 
     Attributes:
         alphas_cumprod: share of the signal's power at each of the times 0 to ``train_steps`` - 1, float32.
     """
 
+    alphas_cumprod: Tensor
+
     def __init__(self, train_steps: int = TRAIN_STEPS) -> None:
-        self.train_steps = train_steps
         times = [time / train_steps for time in range(train_steps + 1)]
         shares = [math.cos((time + 0.008) / 1.008 * math.pi / 2) ** 2 for time in times]
         betas = [min(1.0 - shares[i + 1] / shares[i], _LARGEST_BETA) for i in range(train_steps)]
-        self.alphas_cumprod = torch.cumprod(1.0 - torch.tensor(betas, dtype=torch.float32), dim=0)
+        signal = 1.0 - torch.tensor(betas, dtype=torch.float32, device="cpu")
+        super().__init__(alphas_cumprod=torch.cumprod(signal, dim=0))
+        self.train_steps = train_steps
 
     def times(self, steps: int) -> list[int]:
         """The times of so many steps of inference, falling, the last one is 0. ``steps`` is at most ``train_steps``."""
@@ -46,7 +50,7 @@ class DdimSchedule:
 
     def add_noise(self, actions: Tensor, noise: Tensor, times: Tensor) -> Tensor:
         """Noisy actions (B, K, A) at integer times (B,)."""
-        alpha = self.alphas_cumprod.to(actions)[times.long()][:, None, None]
+        alpha = self.alphas_cumprod.to(actions.dtype)[times.long()][:, None, None]
         return alpha.sqrt() * actions + (1.0 - alpha).sqrt() * noise
 
     def step(self, x: Tensor, noise: Tensor, time: int, steps: int) -> Tensor:
@@ -63,8 +67,8 @@ class DdimSchedule:
             as it was predicted.
         """
         earlier = time - self.train_steps // steps
-        alpha = self.alphas_cumprod[time].to(x.device)
-        alpha_earlier = self.alphas_cumprod[earlier].to(x.device) if earlier >= 0 else torch.ones_like(alpha)
+        alpha = self.alphas_cumprod[time]
+        alpha_earlier = self.alphas_cumprod[earlier] if earlier >= 0 else torch.ones_like(alpha)
         clean = ((x - (1.0 - alpha).sqrt() * noise) / alpha.sqrt()).clamp(-1.0, 1.0)
         return alpha_earlier.sqrt() * clean + (1.0 - alpha_earlier).sqrt() * noise
 

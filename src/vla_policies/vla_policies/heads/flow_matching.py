@@ -99,13 +99,13 @@ class FlowMatchingHead(nn.Module, ABC):
             tokens = self.action_time_mlp_out(F.silu(self.action_time_mlp_in(mixed)))
         else:
             condition = F.silu(self.time_mlp_out(F.silu(self.time_mlp_in(embedded))))
-        starts = [True] + [False] * (x.shape[1] - 1)
         if self.shape.state_dim:
             if state is None:
                 raise ValueError("expected the state, which is a token of this head, found None")
             tokens = torch.cat([self.state_proj(state)[:, None], tokens], dim=1)
-            starts = [True, *starts]
-        return SuffixTokens(tokens, torch.tensor(starts, device=x.device), condition)
+        starts = torch.zeros(tokens.shape[1], dtype=torch.bool, device=x.device)
+        starts[0] = starts[-x.shape[1]] = True  # of the state, if it is there, and of the actions
+        return SuffixTokens(tokens, starts, condition)
 
     def velocity(self, x: Tensor, time: Tensor, state: Tensor | None, features: Any) -> Tensor:
         """Velocities (B, K, A) of noisy actions (B, K, A) at times (B,), or (B, K) if every action has its own."""
@@ -161,8 +161,8 @@ def euler_times(steps: int, device: torch.device | str = "cpu", accumulated: boo
     """
     if not accumulated:
         return torch.tensor([1.0 - index / steps for index in range(steps)], device=device)
-    times = [torch.tensor(1.0)]
-    step = torch.tensor(-1.0 / steps)
+    times = [torch.tensor(1.0, device="cpu")]
+    step = torch.tensor(-1.0 / steps, device="cpu")
     for _ in range(steps - 1):
         times.append(times[-1] + step)
     return torch.stack(times).to(device)
@@ -176,7 +176,7 @@ def integrate(velocity: Velocity, noise: Tensor, times: Tensor) -> list[Tensor]:
         noise: x at the first time.
         times: as :func:`euler_times` makes them.
     """
-    step = torch.tensor(-1.0 / len(times), dtype=noise.dtype, device=noise.device)
+    step = noise.new_full((), -1.0 / len(times))
     path, x = [], noise
     for time in times.to(noise.dtype):
         x = x + step * velocity(x, time.expand(len(x)))

@@ -28,7 +28,9 @@ def resize(image: Tensor, size: int, kernel: str) -> Tensor:
     height, width = image.shape[-2:]
     if (height, width) == (size, size):
         return image
-    rows, columns = (_resampling(length, size, *_KERNELS[kernel]).to(image) for length in (height, width))
+    rows, columns = (
+        _resampling(length, size, *_KERNELS[kernel], image.device).to(image.dtype) for length in (height, width)
+    )
     return (rows @ image @ columns.T * _WHITE).round().clamp(0.0, _WHITE) / _WHITE
 
 
@@ -42,12 +44,14 @@ def crop_centre(image: Tensor) -> Tensor:
     return (cropped.clamp(0.0, 1.0) * (_WHITE + 0.5)).floor().clamp_max(_WHITE) / _WHITE
 
 
-def _resampling(length: int, size: int, kernel: Callable[[Tensor], Tensor], radius: float) -> Tensor:
+def _resampling(
+    length: int, size: int, kernel: Callable[[Tensor], Tensor], radius: float, device: torch.device
+) -> Tensor:
     """The matrix (size, length) that resamples a row."""
     scale = length / size
     stretch = max(scale, 1.0)
-    middles = (torch.arange(size, dtype=torch.float64) + 0.5) * scale
-    distances = (torch.arange(length, dtype=torch.float64) + 0.5 - middles[:, None]).abs() / stretch
+    middles = (torch.arange(size, dtype=torch.float64, device=device) + 0.5) * scale
+    distances = (torch.arange(length, dtype=torch.float64, device=device) + 0.5 - middles[:, None]).abs() / stretch
     weights = torch.where(distances < radius, kernel(distances), 0.0)
     return (weights / weights.sum(dim=1, keepdim=True)).float()
 

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from vla_policies.batch import NetworkInputs, NetworkShape, NetworkTargets
 from vla_policies.heads.diffusion import DdimSchedule, DiffusionHead
+from vla_policies.heads.fixed_noise import FixedNoise
 from vla_policies.openvla.config import OpenVlaConfig
 from vla_policies.openvla.llama_tokenizer import read_tokenizer
 from vla_policies.openvla.network import OpenVla
@@ -27,6 +28,7 @@ class OpenVlaNetwork(OpenVla):
 
     def __init__(self, config: OpenVlaConfig, shape: NetworkShape) -> None:
         super().__init__(config, shape)
+        self.constants = FixedNoise(shape.action_horizon, shape.action_dim, _NOISE_SEED)
         if config.precision == "bfloat16":
             self.to(torch.bfloat16)
         self._tokenizer = read_tokenizer(Path(config.tokenizer_file)) if config.tokenizer_file else byte_tokens
@@ -37,7 +39,7 @@ class OpenVlaNetwork(OpenVla):
         if self.config.head == "l1":
             return self.action_head(self.hidden_of_empty_slots(prompt, context))
         if self.config.head == "diffusion":
-            return self.denoise(prompt, context, self._noise(len(context)).to(context))
+            return self.denoise(prompt, context, self.constants.noise.to(context.dtype).expand(len(context), -1, -1))
         if self.config.head == "discrete":
             ids = self.slot_logits(prompt, context).argmax(dim=-1)
         else:
@@ -104,11 +106,6 @@ class OpenVlaNetwork(OpenVla):
             images = tuple(for_both_towers(image, config) for image in images)
         dtype = self.language_model.lm_head.weight.dtype
         return prompt, self.context([image.to(dtype) for image in images], inputs.state.to(dtype), prompt)
-
-    def _noise(self, batch: int) -> Tensor:
-        generator = torch.Generator().manual_seed(_NOISE_SEED)
-        one = torch.randn((1, self.shape.action_horizon, self.shape.action_dim), generator=generator, device="cpu")
-        return one.expand(batch, -1, -1)
 
 
 def _named(name: str, loss: Tensor) -> dict[str, Tensor]:

@@ -4,9 +4,11 @@
 # mypy: no-warn-return-any
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -17,8 +19,10 @@ from vla_policies.act.image_tokens import KeyPointTokens
 from vla_policies.backbones.small_cnn import SmallCnn
 from vla_policies.batch import NetworkInputs, NetworkShape, NetworkTargets, RealTimeChunking
 from vla_policies.formats.sentencepiece import read_sentencepiece
+from vla_policies.heads.fixed_noise import FixedNoise
 from vla_policies.heads.flow_matching import euler_times, integrate, sample_times
 from vla_policies.heads.real_time_chunking import Guidance, guided_velocity, prefix_weights, reversed_time
+from vla_policies.heads.tables import Tables
 from vla_policies.pi0 import prompts
 from vla_policies.pi0.config import Pi0Config
 from vla_policies.pi0.images import resize_with_pad
@@ -42,6 +46,10 @@ class Pi0PolicyNetwork(nn.Module):
         self.config = config
         self.shape = shape
         self.model = Pi0Model(config)
+        self.constants = FixedNoise(shape.action_horizon, config.action_dim, config.noise_seed)
+        self.times = Tables(
+            euler=euler_times(config.sampling_steps, device="cpu", accumulated=config.accumulated_times)
+        )
         if config.image_encoder == "key_points":
             cameras = range(shape.cameras)
             self.backbones = nn.ModuleList(SmallCnn() for _ in cameras)
@@ -54,7 +62,7 @@ class Pi0PolicyNetwork(nn.Module):
     def predict(self, inputs: NetworkInputs) -> Tensor:
         """The action chunk (B, K, A), always made of the same noise."""
         prefix, state, noise = self.encode(inputs), self._state(inputs), self._noise(inputs)
-        return self.model.sample(noise, self._times(noise), state, prefix)[..., : self.shape.action_dim]
+        return self.model.sample(noise, self._times, state, prefix)[..., : self.shape.action_dim]
 
     @property
     def real_time_chunking(self) -> RealTimeChunking:
@@ -86,7 +94,7 @@ class Pi0PolicyNetwork(nn.Module):
                 weights[:, None] * real,
                 guidance.max_weight,
             )
-            return integrate(reversed_time(guided), noise, self._times(noise))[-1][..., : self.shape.action_dim]
+            return integrate(reversed_time(guided), noise, self._times)[-1][..., : self.shape.action_dim]
 
     def predict_after(self, inputs: NetworkInputs, known: Tensor) -> Tensor:
         """A chunk (B, K, A) whose first actions are known (B, P, A); for weights that were trained with ``trained_prefix``.
@@ -105,7 +113,7 @@ class Pi0PolicyNetwork(nn.Module):
             times[:, :count] = 0.0
             return self.model.velocity(with_known, times, state, prefix)
 
-        sampled = integrate(velocity, noise, self._times(noise))[-1]
+        sampled = integrate(velocity, noise, self._times)[-1]
         return torch.cat([known, sampled[:, count:, : self.shape.action_dim]], dim=1)
 
     def losses(
@@ -154,7 +162,8 @@ class Pi0PolicyNetwork(nn.Module):
         """Token numbers of the prompts, and of the state where it is text, (B, T), and which are no padding (B, T)."""
         tasks = inputs.prompts or (self.config.default_prompt,) * len(inputs.state)
         if self.config.state_input == "text":
-            steps = prompts.state_steps(inputs.state).tolist()
+            state = inputs.state if inputs.state_on_host is None else inputs.state_on_host
+            steps = prompts.state_steps(state).tolist()
             rows = [
                 prompts.instruction_and_state_tokens(task, state, self._encode_text)
                 for task, state in zip(tasks, steps, strict=True)
@@ -184,14 +193,12 @@ class Pi0PolicyNetwork(nn.Module):
     def _state(self, inputs: NetworkInputs) -> Tensor | None:
         return _padded(inputs.state, self.config.action_dim) if self.config.state_input == "token" else None
 
-    def _noise(self, inputs: NetworkInputs) -> Tensor:
-        """The same for every observation, so that chunks change no more than what is seen."""
-        generator = torch.Generator().manual_seed(self.config.noise_seed)
-        noise = torch.randn((1, self.shape.action_horizon, self.config.action_dim), generator=generator)
-        return noise.to(inputs.state).expand(len(inputs.state), -1, -1)
+    @property
+    def _times(self) -> Tensor:
+        return cast(Tensor, self.times.euler)
 
-    def _times(self, noise: Tensor) -> Tensor:
-        return euler_times(self.config.sampling_steps, noise.device, self.config.accumulated_times)
+    def _noise(self, inputs: NetworkInputs) -> Tensor:
+        return self.constants.noise.to(inputs.state.dtype).expand(len(inputs.state), -1, -1)
 
 
 def _padded(x: Tensor, dims: int) -> Tensor:
@@ -200,4 +207,5 @@ def _padded(x: Tensor, dims: int) -> Tensor:
 
 def _usable(inputs: NetworkInputs) -> NetworkInputs:
     """Copies that gradients may be computed through; what was made in torch's inference mode may not be."""
-    return NetworkInputs(tuple(image.clone() for image in inputs.images), inputs.state.clone(), inputs.prompts)
+    images = tuple(image.clone() for image in inputs.images)
+    return dataclasses.replace(inputs, images=images, state=inputs.state.clone())
