@@ -23,7 +23,7 @@ from vla_policies.families import build_network
 from vla_policies.normalisation import Normalisation
 from vla_policies.pipeline import Pipeline
 from vla_policies.spec import PolicySpec
-from vla_policies.weights import load_into, read_weights, require_finite, write_weights
+from vla_policies.weights import give, read_weights, require_finite, write_weights
 
 CONFIG_FILE = "config.yaml"
 WEIGHTS_FILE = "model.safetensors"
@@ -93,24 +93,21 @@ class Checkpoint:
         return Pipeline(self.config.spec, self.config.embodiment, self.config.normalisation, self.config.name)
 
     def network(self) -> nn.Module:
-        """The network with these weights, ready to infer.
+        """The network with these weights, ready to infer. It shares them with the checkpoint: to train it, copy it.
 
         Raises:
             CheckpointError: the weights do not fit the configuration, or are not finite.
         """
         name = self.config.name
         require_finite(self.weights, name)
-        network = self._build()
-        load_into(network, self.weights, name)
+        network = self.skeleton()
+        give(network, self.weights, name)
         return network.eval()
 
     def skeleton(self) -> nn.Module:
         """The network without its numbers (on torch's device ``meta``): made at once, to ask it for its sizes."""
         with torch.device("meta"):
-            return self._build()
-
-    def _build(self) -> nn.Module:
-        return build_network(self.config.family, self.config.network, self.pipeline().shape, self.config.name)
+            return build_network(self.config.family, self.config.network, self.pipeline().shape, self.config.name)
 
 
 def read_checkpoint(folder: Path | str) -> Checkpoint:

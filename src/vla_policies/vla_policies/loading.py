@@ -15,6 +15,7 @@ from vla_policies.checkpoint import CONFIG_FILE, read_config, weights_digest
 from vla_policies.containers import Told, read_any, weights_file
 from vla_policies.description import summary
 from vla_policies.policy import TorchPolicy
+from vla_policies.precision import Precision, set_precision
 
 
 def load(
@@ -22,6 +23,7 @@ def load(
     device: str = "cpu",
     embodiment: Embodiment | None = None,
     told: Mapping[str, Any] | Told | None = None,
+    dtype: Precision | None = None,
 ) -> TorchPolicy:
     """Loads a policy for inference, whatever container it is in. Nothing in it is executed.
 
@@ -34,6 +36,8 @@ def load(
             that it must be given.
         told: what else the container does not say, by the names of ``vla policies --tell``, and ``cameras``, ``heads``, ``bgr``,
             ``name``, ``allow_missing``, ``allow_unexpected`` (see ``containers.Told``).
+        dtype: ``float32`` or ``bfloat16``, with what the family's reference keeps in 32 bits then; by default as the
+            configuration has it, else as the reference on a GPU, and 32 bits on a processor.
 
     Raises:
         MissingInformation: the container does not say something, and it is not told either.
@@ -48,7 +52,9 @@ def load(
     description = summary(path, checkpoint)
     logging.getLogger(__name__).info("%s", description)
     policy_id = f"{checkpoint.config.name}@{weights_digest(weights_file(path))}"
-    return TorchPolicy(checkpoint.pipeline(), checkpoint.network(), policy_id, require_device(device), description)
+    where, network = require_device(device), checkpoint.network()
+    mixed = set_precision(network, checkpoint.config.family, dtype, where)
+    return TorchPolicy(checkpoint.pipeline(), network, policy_id, where, description, mixed)
 
 
 def folder_for(path: Path, embodiment: Embodiment | None) -> Path:

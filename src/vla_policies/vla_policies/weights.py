@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from vla_core.errors import CheckpointError
 
 _NAMED_IN_ERRORS = 6
+_ALIGNMENT = 64  # bytes, of torch's own tensors
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
@@ -103,11 +104,33 @@ def load_into(network: nn.Module, weights: Mapping[str, Tensor], where: str) -> 
     network.load_state_dict(dict(weights))
 
 
+def give(network: nn.Module, weights: Mapping[str, Tensor], where: str) -> None:
+    """Gives weights to a network that was built without numbers (torch's device ``meta``), so that there are never two of each.
+
+    A weight that has the network's type already, and lies in memory as torch wants it, is not copied: whoever else holds it
+    shares it. What is tied in the network stays tied. Raises as :func:`require_fit`.
+    """
+    require_fit(network, weights, where)
+    given: dict[int, Tensor] = {}
+    for name, wanted in network.state_dict(keep_vars=True).items():
+        value = weights[name].to(wanted.dtype).contiguous()
+        # views on a file need not lie where vector instructions are fast and give the bits that they give elsewhere
+        value = value if value.data_ptr() % _ALIGNMENT == 0 else value.clone()
+        is_parameter = isinstance(wanted, nn.Parameter)
+        given[id(wanted)] = nn.Parameter(value, wanted.requires_grad) if is_parameter else value
+    for module in network.modules():
+        for held in (module._parameters, module._buffers):
+            for name, wanted in held.items():
+                if wanted is not None and id(wanted) in given:
+                    held[name] = given[id(wanted)]  # type: ignore[assignment]
+
+
 def require_fit(network: nn.Module, weights: Mapping[str, Tensor], where: str) -> None:
     """Checks that weights are those of a network, which may be one without numbers (torch's device ``meta``).
 
     Raises:
-        CheckpointError: one line each for missing and unexpected tensors and for those of another shape.
+        CheckpointError: one line each for missing and unexpected tensors and for those of another shape or kind of number. How
+            many bits a floating-point number has does not matter.
     """
     wanted = network.state_dict()
     missing = [name for name in wanted if name not in weights]
@@ -117,9 +140,19 @@ def require_fit(network: nn.Module, weights: Mapping[str, Tensor], where: str) -
         for name in wanted
         if name in weights and wanted[name].shape != weights[name].shape
     ]
+    retyped = [
+        f"{name}: expected {wanted[name].dtype}, found {weights[name].dtype}"
+        for name in wanted
+        if name in weights and wanted[name].is_floating_point() != weights[name].is_floating_point()
+    ]
     problems = [
         f"{label}: {_some(names)}"
-        for label, names in (("missing", missing), ("unexpected", unexpected), ("of another shape", reshaped))
+        for label, names in (
+            ("missing", missing),
+            ("unexpected", unexpected),
+            ("of another shape", reshaped),
+            ("of another type", retyped),
+        )
         if names
     ]
     if problems:
