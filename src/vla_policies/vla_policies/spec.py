@@ -100,3 +100,18 @@ def image_size(embodiment: Embodiment, role: str, what: str) -> ImageSize:
             f"{what} needs the camera '{role}'; '{embodiment.name}' has {choice(embodiment.cameras)}"
         )
     return ImageSize(embodiment.cameras[role].width, embodiment.cameras[role].height)
+
+
+ACTION_SPACES = {
+    "joint_position": "positions of joints and gripper",
+    "tcp_delta": "changes of the end effector's pose",
+}
+
+
+def require_action_space(embodiment: Embodiment, kind: str, what: str) -> None:
+    """Checks that a policy's actions are of the kind that a robot takes. Raises EmbodimentMismatch, naming ``what`` has them."""
+    if kind != embodiment.action.kind:
+        raise EmbodimentMismatch(
+            f"{what}: its actions are {kind} ({ACTION_SPACES.get(kind, kind)}); those of '{embodiment.name}' are "
+            f"{embodiment.action.kind}"
+        )

@@ -125,6 +125,8 @@ def _check_references(embodiment: Embodiment) -> list[str]:
 
 
 def _check_action(embodiment: Embodiment) -> list[str]:
+    if embodiment.action.kind != "joint_position":
+        return []
     expected = [*embodiment.joint_names]
     if embodiment.gripper is not None:
         expected.append(embodiment.gripper.action)

@@ -102,9 +102,13 @@ class Joint:
 
 @dataclass(frozen=True)
 class ActionSpace:
-    """What an action is: the kind of target, and the recorded fields that hold it (``stream.field``)."""
+    """What an action is: the kind of target, and the recorded fields that hold it (``stream.field``).
 
-    kind: Literal["joint_position"]
+    Only joint positions are executed. ``tcp_delta`` (changes of the tool's pose, and a gripper) is there so that policies of such
+    robots can be read and described; a robot of joints refuses them.
+    """
+
+    kind: Literal["joint_position", "tcp_delta"]
     fields: tuple[str, ...]
 
 

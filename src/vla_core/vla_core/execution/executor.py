@@ -18,7 +18,7 @@ import numpy as np
 
 from vla_core.action_chunk import ActionChunk, validate_chunk
 from vla_core.embodiment import Embodiment, JointLimits
-from vla_core.errors import ChunkError, LimitError
+from vla_core.errors import ChunkError, EmbodimentMismatch, LimitError
 from vla_core.execution.gripper import GripperSwitch
 from vla_core.motion.polynomial import Array, State
 from vla_core.motion.smoother import Smoothed, Smoother
@@ -70,6 +70,12 @@ class Executor:
     """
 
     def __init__(self, embodiment: Embodiment, scheduler: ChunkScheduler) -> None:
+        """Raises EmbodimentMismatch if the robot's actions are not joint positions."""
+        if embodiment.action.kind != "joint_position":
+            raise EmbodimentMismatch(
+                f"'{embodiment.name}': action.kind: expected joint_position, which is all that can be executed, found "
+                f"{embodiment.action.kind}"
+            )
         self.state = ExecutorState.DISARMED
         self.message = ""
         self.counters = Counters()

@@ -303,7 +303,7 @@ def test_numbers_and_language_may_be_left_out(make, golden_embodiment) -> None:
         (
             {"head": "single_arm"},
             EmbodimentMismatch,
-            "changes of the end effector's pose; those of .* are joint_position",
+            r"its actions are tcp_delta \(changes of the end effector's pose\); those of .* are joint_position",
         ),
         ({"head": ""}, MissingInformation, "head: expected 'bimanual', .* or 'joint', found ''"),
         ({"dataset": ""}, MissingInformation, "dataset: expected 'bridge_dataset' or 'fr3', found ''"),

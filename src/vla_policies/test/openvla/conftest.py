@@ -31,9 +31,9 @@ def small_config(**changes: object) -> OpenVlaConfig:
     return OpenVlaConfig(**{"language": LANGUAGE, "image_size": 28, **TOWERS, **changes})
 
 
-def make_small_network(**changes: object) -> OpenVlaNetwork:
+def make_small_network(actions: int = DIMENSIONS, **changes: object) -> OpenVlaNetwork:
     torch.manual_seed(0)
-    network = OpenVlaNetwork(small_config(**changes), NetworkShape(len(CAMERAS), DIMENSIONS, DIMENSIONS, HORIZON))
+    network = OpenVlaNetwork(small_config(**changes), NetworkShape(len(CAMERAS), DIMENSIONS, actions, HORIZON))
     for parameter in network.parameters():
         parameter.data += 0.02 * torch.randn_like(parameter)
     return network.eval()

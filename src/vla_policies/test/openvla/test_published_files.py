@@ -14,7 +14,10 @@ from loading_checks import require_loaded_as_converted
 from safetensors.torch import load_file, save_file
 
 import vla_policies
+from vla_core.chunking import RecedingHorizon
+from vla_core.embodiment.schema import ActionSpace, Field, Stream
 from vla_core.errors import CheckpointError, EmbodimentMismatch
+from vla_core.execution import Executor
 from vla_policies.checkpoint import read_checkpoint
 from vla_policies.containers import Told, convert
 from vla_policies.errors import MissingInformation
@@ -91,6 +94,43 @@ def test_actions_are_in_the_units_of_the_statistics(make_folder, robot, statisti
     whole = dataclasses.replace(TOLD, bounds="bounds")
     by_bounds = read_openvla(folder, robot, CAMERAS, whole).config.normalisation["action"]
     np.testing.assert_allclose(by_bounds.inverse(np.ones(8))[:7], 1.5, atol=1e-6)
+
+
+def test_changes_of_the_tools_pose_are_named_and_are_not_for_a_robot_of_joints(
+    make_folder, robot, statistics, observation
+) -> None:
+    """As LIBERO's: six numbers, and a gripper that is not normalised."""
+    folder, _ = make_folder(actions=7)
+    short = {key: values[-7:] for key, values in statistics["action"].items()}
+    (folder / "dataset_statistics.json").write_text(json.dumps({"libero": {**statistics, "action": short}}))
+    details = {"action_horizon": 3, "bounds": "bounds_q99", "centre_crop": True}
+    message = (
+        r"its actions are tcp_delta \(changes of the end effector's pose\); those of 'trained_with' are joint_position$"
+    )
+    with pytest.raises(EmbodimentMismatch, match=message):
+        vla_policies.load(folder, embodiment=robot, told={"cameras": CAMERAS, **details})
+    names = ("x", "y", "z", "rx", "ry", "rz", "gripper")
+    pose = Stream(
+        "/tool",
+        "std_msgs/msg/Float64MultiArray",
+        30.0,
+        robot.streams["arm_command"].align,
+        {"delta": Field("data", "1", names)},
+    )
+    libero = dataclasses.replace(
+        robot, name="libero", streams={**robot.streams, "tool": pose}, action=ActionSpace("tcp_delta", ("tool.delta",))
+    )
+    policy = vla_policies.load(folder, embodiment=libero, told={"cameras": CAMERAS, **details})
+    assert "3 actions (tcp_delta)" in policy.description
+    assert policy.infer(observation).actions.shape == (3, 7)
+    with pytest.raises(
+        EmbodimentMismatch, match="expected joint_position, which is all that can be executed, found tcp_delta"
+    ):
+        Executor(libero, RecedingHorizon())
+    convert(folder, folder.with_name("ours"), told=Told(libero, CAMERAS, details=details))
+    assert vla_policies.describe(folder.with_name("ours"))["action_kind"] == "tcp_delta"
+    with pytest.raises(EmbodimentMismatch, match="action space: it has tcp_delta, 'trained_with' has joint_position"):
+        vla_policies.load(folder.with_name("ours"), embodiment=robot)
 
 
 def test_a_loaded_policy_infers(make_folder, robot) -> None:

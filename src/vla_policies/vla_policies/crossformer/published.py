@@ -36,7 +36,7 @@ from vla_policies.formats.flax_msgpack import read_arrays
 from vla_policies.formats.json_file import read_json
 from vla_policies.normalisation import Normalisation, NormStats
 from vla_policies.pipeline import ACTION
-from vla_policies.spec import ImageSize, PolicySpec
+from vla_policies.spec import ImageSize, PolicySpec, require_action_space
 from vla_policies.weights import require_finite
 
 CONFIG_FILE = "config.json"
@@ -49,7 +49,7 @@ _PIXELS = Normalisation("act_mean_std", NormStats(mean=(0.5,) * 3, std=(0.5,) * 
 # what the actions of the published heads are; heads that were made in fine-tuning are taken at their word
 _ACTION_KINDS = {
     "bimanual": "joint_position",
-    "single_arm": "changes of the end effector's pose",
+    "single_arm": "tcp_delta",
     "nav": "waypoints in the plane",
     "quadruped": "joint_position",
 }
@@ -204,10 +204,7 @@ def _require_robot(published: Published, told: CrossFormerTold, embodiment: Embo
 
 def _require_same_actions(published: Published, head: str, embodiment: Embodiment, where: str) -> None:
     kind = _ACTION_KINDS.get(head, embodiment.action.kind)
-    if kind != embodiment.action.kind:
-        raise EmbodimentMismatch(
-            f"{where}: the actions of the head '{head}' are {kind}; those of '{embodiment.name}' are {embodiment.action.kind}"
-        )
+    require_action_space(embodiment, kind, f"{where}: head '{head}'")
     _require_size(
         f"actions of the head '{head}'", published.ends.readouts[head].action_dim, len(embodiment.action_names), where
     )

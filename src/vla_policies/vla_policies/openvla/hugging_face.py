@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from torch import Tensor
 
@@ -33,7 +33,7 @@ from vla_policies.openvla.shapes import hyper_parameters, sizes
 from vla_policies.openvla.side_files import VISION_BACKBONE, read_side_files
 from vla_policies.openvla.statistics import Bounds, action_normalisation, choose_dataset, proprio_normalisation
 from vla_policies.pipeline import ACTION
-from vla_policies.spec import PolicySpec, image_size
+from vla_policies.spec import PolicySpec, image_size, require_action_space
 from vla_policies.weights import read_weights
 
 CONFIG_FILE = "config.json"
@@ -57,6 +57,8 @@ class OpenVlaTold:
         centre_crop: whether it was trained with random crops (``--image_aug True``, as all of LIBERO's were); without OFT, not.
         dataset: the ``unnorm_key``, if there are statistics of several data sets.
         base: the folder of the network that a folder of mere changes (``lora_adapter``) belongs to.
+        action_space: what its actions are; by default changes of the tool's pose if they are six numbers and a gripper that is
+            not normalised, as those of all data but ALOHA's, else joint positions.
     """
 
     action_horizon: int | None = None
@@ -64,6 +66,7 @@ class OpenVlaTold:
     centre_crop: bool | None = None
     dataset: str = ""
     base: Path | None = None
+    action_space: Literal["joint_position", "tcp_delta"] | None = None
 
 
 def is_openvla(folder: Path) -> bool:
@@ -113,6 +116,7 @@ def read_openvla(
     horizon, bounds = _require_told(network, weights, told, where)
     dataset = _dataset(folder, config_json, told)
     actions = action_normalisation(dataset, bounds, where)
+    require_action_space(embodiment, told.action_space or _action_space(actions), where)
     state_dim, action_dim = sizes(weights, actions, where)
     spec = PolicySpec(
         cameras={role: image_size(embodiment, role, where) for role in cameras},
@@ -202,6 +206,12 @@ def _dataset(folder: Path, config_json: Mapping[str, Any], told: OpenVlaTold) ->
     if config_json.get("norm_stats"):
         return choose_dataset(config_json["norm_stats"], told.dataset, f"{folder / CONFIG_FILE}: norm_stats")
     raise CheckpointError(f"{folder}: expected {STATISTICS_FILE}, or norm_stats in {CONFIG_FILE}; found neither")
+
+
+def _action_space(actions: Normalisation) -> str:
+    """As the mask of the actions tells."""
+    assert actions.stats is not None
+    return "tcp_delta" if actions.stats.mask == (True,) * 6 + (False,) else "joint_position"
 
 
 def _tokenizer(folder: Path) -> str:
