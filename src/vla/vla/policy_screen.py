@@ -35,6 +35,8 @@ def _facts(described: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     yield "policy", described["policy_id"]
     yield "container", described["container"]
     yield "family", f"{described['family']}, action head {described['head']}"
+    if described["real_time_chunking"]:
+        yield "goes on", f"from the chunk that is executed: {described['real_time_chunking']}"
     yield "network", ", ".join(f"{key} {_word(value)}" for key, value in _flat(described["network"]))
     sizes = [f"{described[key] / _MEGA:.1f} MB {where}" for key, where in _PLACES.items()]
     yield "size", f"{described['parameters']:,} parameters, {', '.join(sizes)}"
@@ -46,6 +48,9 @@ def _facts(described: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         "actions",
         f"{described['action_kind']}, {described['action_reference']}, {len(described['actions'])} dimensions",
     )
+    for transform in described["transforms"]:
+        others = ", ".join(f"{key} {_word(value)}" for key, value in transform.items() if key != "kind")
+        yield "transform", f"{transform['kind']}: {others}"
     yield "horizon", f"{horizon} actions at {rate:g} Hz, {described['chunk_seconds']:.2f} s"
     yield "made", f"{described['created']} from {described['source']}"
     if described["license"]:

@@ -60,23 +60,30 @@ class To(str, Enum):
 
 @app.command("list")
 def list_policies() -> None:
-    """The presets that can be trained, and the checkpoints that come with the suite."""
+    """The presets that can be trained, and the checkpoints that come with the suite.
+
+    Behind the horizon: how a chunk can go on from the one that is executed, if it can.
+    """
     from rich.console import Console
     from rich.table import Table
 
     from vla.paths import config_folder
     from vla_policies.checkpoint import CONFIG_FILE, read_config
+    from vla_policies.families import FAMILIES, hyper_parameters
     from vla_policies.training.config import load_preset
 
     console = Console(highlight=False, markup=False)
     presets = Table("preset", "family", "horizon", "steps", "device", "what it is", box=None, padding=(0, 1))
+    for column in presets.columns[:-1]:
+        column.no_wrap = True
     for path in sorted((config_folder() / "policies").glob("*.yaml")):
         preset = load_preset(path)
         training = preset.optimisation
+        network = hyper_parameters(preset.family, preset.network, path.stem)
         presets.add_row(
             path.stem,
             preset.family,
-            str(preset.action_horizon),
+            " ".join([str(preset.action_horizon), FAMILIES[preset.family].real_time_chunking(network) or ""]),
             str(training.steps),
             training.device,
             preset.description,
