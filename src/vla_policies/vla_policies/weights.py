@@ -114,7 +114,8 @@ def give(network: nn.Module, weights: Mapping[str, Tensor], where: str) -> None:
     given: dict[int, Tensor] = {}
     for name, wanted in network.state_dict(keep_vars=True).items():
         value = weights[name].to(wanted.dtype).contiguous()
-        # views on a file need not lie where vector instructions are fast and give the bits that they give elsewhere
+        # views on a file, whose memory the system can drop, need not lie where vector instructions give the bits that they give
+        # elsewhere
         value = value if value.data_ptr() % _ALIGNMENT == 0 else value.clone()
         is_parameter = isinstance(wanted, nn.Parameter)
         given[id(wanted)] = nn.Parameter(value, wanted.requires_grad) if is_parameter else value
