@@ -41,6 +41,7 @@ from vla_policies.checkpoint import (
 from vla_policies.errors import MissingInformation
 from vla_policies.family_containers import FAMILY_CONTAINERS
 from vla_policies.formats import lerobot
+from vla_policies.spec import PolicySpec
 from vla_policies.tolerance import tolerated
 from vla_policies.weights import require_fit
 
@@ -82,7 +83,8 @@ class Told:
         heads: attention heads.
         bgr: it was trained on images whose channels are blue, green, red, as OpenCV has them.
         name: what to call the policy; ours have a name.
-        details: what the reader of a family's own container asks for, by its names.
+        details: what the reader of a family's own container asks for, by its names; and of any foreign container ``transforms``,
+            the list of ``spec.transforms`` (see ``vla_policies.transforms``) that its code has around the network.
         allow_missing: patterns of weights (``training.keys``) that may be missing: they are as in a network that is not trained.
         allow_unexpected: patterns of weights that the network has not: they are left out.
     """
@@ -104,6 +106,7 @@ class Told:
         return Told(embodiment, details=others, **{"name": name, **own})
 
 
+_TRANSFORMS = "transforms"
 _OWN_NAMES = ("cameras", "heads", "bgr", "name", "allow_missing", "allow_unexpected")
 NOTHING_TOLD = Told()
 
@@ -165,9 +168,15 @@ def read_any(path: Path | str, told: Told = NOTHING_TOLD) -> Checkpoint:
         EmbodimentMismatch: it does not fit the robot.
     """
     container = container_of(path)
+    transforms = told.details.get(_TRANSFORMS)
+    if container != "vla":
+        others = {name: value for name, value in told.details.items() if name != _TRANSFORMS}
+        told = dataclasses.replace(told, details=others)
     checkpoint = _read(Path(path), container, told)
     if container != "vla":
         checkpoint = _with_license(checkpoint, Path(path))
+    if transforms is not None:
+        checkpoint = _with_transforms(checkpoint, transforms, Path(path))
     checkpoint = tolerated(checkpoint, told.allow_missing, told.allow_unexpected)
     plain = configuration.to_mapping(checkpoint.config)
     configuration.from_mapping(PolicyConfig, plain, str(path))
@@ -226,6 +235,15 @@ def _read(path: Path, container: Container, told: Told) -> Checkpoint:
 def _with_license(checkpoint: Checkpoint, path: Path) -> Checkpoint:
     known = dataclasses.replace(checkpoint.config.provenance, license=provenance.license_of(path))
     return dataclasses.replace(checkpoint, config=dataclasses.replace(checkpoint.config, provenance=known))
+
+
+def _with_transforms(checkpoint: Checkpoint, transforms: Any, path: Path) -> Checkpoint:
+    """Raises ConfigError if they are no such list, and CheckpointError if they do not fit the vectors."""
+    plain = {**configuration.to_mapping(checkpoint.config.spec), "transforms": transforms}
+    spec = configuration.from_mapping(PolicySpec, plain, f"{path}: told")
+    changed = dataclasses.replace(checkpoint, config=dataclasses.replace(checkpoint.config, spec=spec))
+    changed.pipeline()
+    return changed
 
 
 def _require_told(path: Path, container: Container, told: Told) -> None:

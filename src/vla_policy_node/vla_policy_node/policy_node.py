@@ -135,7 +135,9 @@ class PolicyNode:
             return FakePolicy(self._embodiment)
         from vla_policies import load  # torch: only where a policy is loaded
 
-        return load(Path(path), device=device, embodiment=self._embodiment)
+        policy = load(Path(path), device=device, embodiment=self._embodiment)
+        self._host.node.get_logger().info(policy.description)
+        return policy
 
     def _on_load(self, request: LoadPolicy.Request, response: LoadPolicy.Response) -> LoadPolicy.Response:
         if self._runner.state is RunnerState.RUNNING:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from loading_checks import require_loaded_as_converted
 from safetensors.torch import load_file, save_file
 
 import vla_policies
-from vla_core.errors import CheckpointError, EmbodimentMismatch
+from vla_core.errors import CheckpointError, ConfigError, EmbodimentMismatch
 from vla_policies.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
 from vla_policies.containers import Told, container_of, convert, read_any, weights_file
 from vla_policies.errors import MissingInformation
@@ -100,6 +101,27 @@ def test_what_it_is_told_by_name_when_it_is_loaded(original, robot) -> None:
         vla_policies.load(original, embodiment=robot, told={"cameras": ["front", "wrist"]})
     with pytest.raises(CheckpointError, match=r"expected no --tell for a policy of tonyzhaozh.act, found .'colour'"):
         vla_policies.load(original, embodiment=robot, told={"cameras": ["front", "wrist"], "heads": 4, "colour": "red"})
+
+
+def test_what_its_code_has_around_the_network_is_told_as_a_list(lerobot, robot, observation, tmp_path) -> None:
+    gripper = {"kind": "gripper_range", "index": 7, "closed": 0.0, "open": 0.04}
+    told = {"transforms": [gripper, {"kind": "signs", "signs": [-1] * 7 + [1]}], "cameras": ("front", "wrist")}
+    images = {role: observation.images[role.replace("front", "scene")] for role in ("front", "wrist")}
+    zero = {group: np.zeros(8) for group in observation.proprioception}
+    seen = dataclasses.replace(observation, images=images, proprioception=zero)
+    plain = vla_policies.load(lerobot, embodiment=robot).infer(seen).actions
+    policy = vla_policies.load(lerobot, embodiment=robot, told=told)
+    np.testing.assert_allclose(policy.infer(seen).actions, plain * [*[-1] * 7, 0.04], atol=1e-9)
+    knows = Told.of(robot, told, "told")
+    convert(lerobot, tmp_path / "made", told=knows)
+    made = vla_policies.load(tmp_path / "made")
+    np.testing.assert_array_equal(made.infer(seen).actions, policy.infer(seen).actions)
+    shown = vla_policies.describe(tmp_path / "made")["transforms"]
+    assert [transform["kind"] for transform in shown] == ["gripper_range", "signs"]
+    with pytest.raises(CheckpointError, match=r"spec\.transforms: signs: expected 2 dimensions, found 8"):
+        read_any(lerobot, Told(robot, details={"transforms": [{"kind": "signs", "signs": [1, 1]}]}))
+    with pytest.raises(ConfigError, match="told: transforms"):
+        read_any(lerobot, Told(robot, details={"transforms": [{"kind": "magic"}]}))
 
 
 def test_weights_that_do_not_fit_are_used_only_if_that_is_allowed_by_name(
