@@ -113,6 +113,27 @@ def test_info_shows_what_goes_in_and_what_comes_out(columns, ours, policies):
         assert shown in text
 
 
+def test_info_shows_the_statistics_of_every_scheme(ours, policies, tmp_path):
+    changed = tmp_path / "changed"
+    shutil.copytree(ours, changed)
+    data = yaml.safe_load((changed / "config.yaml").read_text())
+    bounds = {"min": [-0.25] * 8, "max": [0.75] * 8, "mask": [True] * 7 + [False]}
+    data["normalisation"]["action"] = {"scheme": "oft_bounds", "stats": bounds}
+    data["normalisation"]["scene"] = {"scheme": "identity"}
+    (changed / "config.yaml").write_text(yaml.safe_dump(data))
+    code, out, _ = policies("info", changed)
+    assert code == 0
+    text = " ".join(out.split())
+    for shown in (
+        "normalisation mean/min std/max",
+        "qpos fr3_joint1 rad act_mean_std 0.1000 0.5000",
+        "action fr3_joint1 rad oft_bounds -0.2500 0.7500",
+        "gripper m identity",
+        "scene image 1 128x96 identity",
+    ):
+        assert shown in text
+
+
 def test_info_writes_json(ours, policies, tmp_path):
     assert policies("info", ours, "--json", tmp_path / "out" / "info.json")[0] == 0
     described = json.loads((tmp_path / "out" / "info.json").read_text())

@@ -140,4 +140,4 @@ def _word(value: Any) -> str:
         return "yes" if value else "no"
     if isinstance(value, list):
         return " ".join(map(_word, value)) or "none"
-    return "none" if value in (None, "") else str(value)
+    return str(value).replace("\n", "\\n") if value or value == 0 else "none"
