@@ -376,7 +376,7 @@ def test_other_policies_are_none_of_them(tmp_path) -> None:
 def test_other_settings_are_refused(changes, message, nvidia, embodiment) -> None:
     write_json(nvidia / "config.json", nvidia_config(**changes))
     with pytest.raises(CheckpointError, match=message):
-        read_groot(nvidia, embodiment, told=TOLD)
+        read_any(nvidia, Told(embodiment, details=DETAILS))
 
 
 def damage_statistics(data: dict[str, Any]) -> None:
