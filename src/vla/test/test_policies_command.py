@@ -85,7 +85,7 @@ def test_list_shows_every_preset(columns, policies):
     assert "…" not in out
     for preset in named_config("policies", "act").parent.glob("*.yaml"):
         assert preset.stem in out
-    assert {line.split()[0] for line in out.splitlines() if " guided " in line} >= {"groot_small", "pi0_small"}
+    assert {line.split()[0] for line in out.splitlines() if " guided" in line} == {"groot", "pi0", "pi05"}
 
 
 @pytest.mark.parametrize("columns", [80, 120])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, Protocol, runtime_checkable
@@ -31,6 +32,11 @@ class NetworkInputs:
     state: Tensor
     prompts: tuple[str, ...] = ()
     state_on_host: Tensor | None = None
+
+    def differentiable(self) -> NetworkInputs:
+        """Copies that gradients may be computed through; what was made in torch's inference mode may not be."""
+        images = tuple(image.clone() for image in self.images)
+        return dataclasses.replace(self, images=images, state=self.state.clone())
 
 
 @dataclass(frozen=True, eq=False)

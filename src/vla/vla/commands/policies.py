@@ -60,43 +60,50 @@ class To(str, Enum):
 
 @app.command("list")
 def list_policies() -> None:
-    """The presets that can be trained, and the checkpoints that come with the suite.
-
-    Behind the horizon: how a chunk can go on from the one that is executed, if it can.
-    """
+    """The action heads there are, the presets that can be trained, and the checkpoints that come with the suite."""
     from rich.console import Console
     from rich.table import Table
 
     from vla.paths import config_folder
     from vla_policies.checkpoint import CONFIG_FILE, read_config
-    from vla_policies.families import FAMILIES, hyper_parameters
+    from vla_policies.catalogue import published_heads
     from vla_policies.training.config import load_preset
 
     console = Console(highlight=False, markup=False)
-    presets = Table("preset", "family", "horizon", "steps", "device", "what it is", box=None, padding=(0, 1))
+    titles = ("family", "head", "chunk", "sees", "scheme", "steps", "chains")
+    heads = Table(
+        *titles, title="Heads, with their published sizes", title_justify="left", box=None, padding=(0, 1, 0, 0)
+    )
+    rows = list(published_heads())
+    heads.columns[1].min_width = max(len(word) for head in rows for word in head.head.split())
+    for head in rows:
+        scheme = head.normalisation.split("_", 1)[1]  # without whose it is
+        heads.add_row(head.family, head.head, head.chunk, head.inputs, scheme, str(head.steps), head.continues)
+    console.print(heads)
+    console.print()
+    presets = Table("preset", "family", "horizon", "training", "device", "what it is", box=None, padding=(0, 1, 0, 0))
     for column in presets.columns[:-1]:
         column.no_wrap = True
     for path in sorted((config_folder() / "policies").glob("*.yaml")):
         preset = load_preset(path)
         training = preset.optimisation
-        network = hyper_parameters(preset.family, preset.network, path.stem)
         presets.add_row(
             path.stem,
             preset.family,
-            " ".join([str(preset.action_horizon), FAMILIES[preset.family].real_time_chunking(network) or ""]),
-            str(training.steps),
+            str(preset.action_horizon),
+            f"{training.steps} steps",
             training.device,
             preset.description,
         )
     console.print(presets)
-    shipped = Table("checkpoint", "family", "horizon", "steps", "robot", "cameras", box=None, padding=(0, 1))
+    shipped = Table("checkpoint", "family", "horizon", "trained", "robot", "cameras", box=None, padding=(0, 1, 0, 0))
     for path in sorted((config_folder().parent / "checkpoints").glob(f"*/{CONFIG_FILE}")):
         config = read_config(path.parent)
         shipped.add_row(
             path.parent.name,
             config.family,
             str(config.spec.action_horizon),
-            str(config.provenance.train_steps),
+            f"{config.provenance.train_steps} steps",
             config.embodiment.name,
             ", ".join(config.spec.cameras),
         )

@@ -74,8 +74,7 @@ class GrootNetwork(nn.Module):
         """
         head = self.config.head
         with torch.inference_mode(False), torch.no_grad():
-            images = tuple(image.clone() for image in inputs.images)
-            inputs = NetworkInputs(images, inputs.state.clone(), inputs.prompts)
+            inputs = inputs.differentiable()
             field = self.action_head.velocity_field(self.features(inputs), *self._state(inputs))
             rest = head.action_dim - head.decoded_dim
             weights = F.pad(prefix_weights(guidance, self.shape.action_horizon), (0, head.horizon - previous.shape[1]))

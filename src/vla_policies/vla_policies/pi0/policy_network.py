@@ -4,7 +4,6 @@
 # mypy: no-warn-return-any
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
@@ -84,7 +83,7 @@ class Pi0PolicyNetwork(nn.Module):
             guidance: how strongly it is held to.
         """
         with torch.inference_mode(False), torch.no_grad():
-            inputs = _usable(inputs)
+            inputs = inputs.differentiable()
             prefix, state, noise = self.encode(inputs), self._state(inputs), self._noise(inputs)
             weights = prefix_weights(guidance, self.shape.action_horizon).to(noise)
             real = torch.arange(self.config.action_dim, device=noise.device) < self.shape.action_dim
@@ -203,9 +202,3 @@ class Pi0PolicyNetwork(nn.Module):
 
 def _padded(x: Tensor, dims: int) -> Tensor:
     return F.pad(x, (0, dims - x.shape[-1]))
-
-
-def _usable(inputs: NetworkInputs) -> NetworkInputs:
-    """Copies that gradients may be computed through; what was made in torch's inference mode may not be."""
-    images = tuple(image.clone() for image in inputs.images)
-    return dataclasses.replace(inputs, images=images, state=inputs.state.clone())
