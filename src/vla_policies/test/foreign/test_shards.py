@@ -40,7 +40,8 @@ def test_one_file_is_enough(tmp_path) -> None:
     ("index", "message"),
     [
         ("{", "is not JSON"),
-        ("[]", "weight_map: expected names of tensors and their files, found None"),
+        ("[]", "expected a JSON object, found a list"),
+        ("{}", "weight_map: expected names of tensors and their files, found None"),
         (
             json.dumps({"weight_map": {"a": "../elsewhere.safetensors"}}),
             "expected files of this folder, found '../else",

@@ -72,7 +72,7 @@ def test_other_tokenizers_are_refused(changes, message, tmp_path) -> None:
 
 
 def test_files_that_are_no_tokenizer_are_refused(tmp_path) -> None:
-    for content, message in (("{", "expected a tokenizer.json"), ("[]", "with the key 'model'")):
+    for content, message in (("{", "is not JSON"), ("[]", "expected a JSON object"), ("{}", "with the key 'model'")):
         (tmp_path / "tokenizer.json").write_text(content)
         with pytest.raises(CheckpointError, match=message):
             read_tokenizer(tmp_path / "tokenizer.json")

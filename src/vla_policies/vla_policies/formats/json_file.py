@@ -8,14 +8,20 @@ from typing import Any
 
 from vla_core.errors import CheckpointError
 
+_LARGEST_FILE = 64 << 20  # a tokenizer of 250 000 pieces has half of that
+
 
 def read_json(path: Path) -> dict[str, Any]:
     """Reads a file with a JSON object.
 
     Raises:
-        CheckpointError: it cannot be read, or is something else.
+        CheckpointError: it cannot be read, is too large to be one, or is something else.
     """
     try:
+        if path.stat().st_size > _LARGEST_FILE:
+            raise CheckpointError(
+                f"{path}: expected JSON of at most {_LARGEST_FILE} bytes, found {path.stat().st_size}"
+            )
         data = json.loads(path.read_text())
     except OSError as error:
         raise CheckpointError(f"{path}: cannot be read ({error.strerror or error})") from error

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from pathlib import Path
 
 from torch import Tensor
 
 from vla_core.errors import CheckpointError
+from vla_policies.formats.json_file import read_json
 from vla_policies.weights import read_weights
 
 WHOLE_FILE = "model.safetensors"
 INDEX_FILE = "model.safetensors.index.json"
-_LARGEST_INDEX = 64 << 20
 
 
 def has_shards(folder: Path) -> bool:
@@ -56,15 +55,7 @@ def read_shards(folder: Path) -> dict[str, Tensor]:
 def _index(folder: Path) -> dict[str, str]:
     """Tensor to the name of its file, which is a file of the folder: an index does not lead to files elsewhere."""
     path = folder / INDEX_FILE
-    try:
-        if path.stat().st_size > _LARGEST_INDEX:
-            raise CheckpointError(f"{path}: expected an index, found a file of {path.stat().st_size} bytes")
-        data = json.loads(path.read_text())
-    except OSError as error:
-        raise CheckpointError(f"{path}: cannot be read ({error.strerror or error})") from error
-    except (ValueError, RecursionError) as error:
-        raise CheckpointError(f"{path}: is not JSON: {error}") from error
-    index = data.get("weight_map") if isinstance(data, dict) else None
+    index = read_json(path).get("weight_map")
     if not isinstance(index, dict) or not index:
         raise CheckpointError(f"{path}: weight_map: expected names of tensors and their files, found {index!r:.80}")
     wrong = [where for where in index.values() if not isinstance(where, str) or where != Path(where).name]

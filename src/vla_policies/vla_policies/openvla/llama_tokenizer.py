@@ -6,17 +6,16 @@ are written as U+2581, one is put before the text, and a character that the voca
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from vla_core.errors import CheckpointError
+from vla_policies.formats.json_file import read_json
 from vla_policies.openvla.tokens import Tokenizer
 
 _SPACE = "\u2581"
-_LARGEST_FILE = 64 << 20
 
 
 def read_tokenizer(path: Path) -> Tokenizer:
@@ -45,15 +44,7 @@ def read_tokenizer(path: Path) -> Tokenizer:
 
 
 def _read_model(path: Path) -> Mapping[str, Any]:
-    try:
-        if path.stat().st_size > _LARGEST_FILE:
-            raise CheckpointError(f"{path}: expected a tokenizer.json, found a file of {path.stat().st_size} bytes")
-        data = json.loads(path.read_text())
-    except OSError as error:
-        raise CheckpointError(f"{path}: cannot be read ({error.strerror or error})") from error
-    except (ValueError, RecursionError) as error:
-        raise CheckpointError(f"{path}: expected a tokenizer.json, found something else: {error}") from error
-    model = data.get("model") if isinstance(data, dict) else None
+    model = read_json(path).get("model")
     if not isinstance(model, dict):
         raise CheckpointError(f"{path}: expected a tokenizer.json with the key 'model', found none")
     return model
