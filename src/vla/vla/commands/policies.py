@@ -65,8 +65,8 @@ def list_policies() -> None:
     from rich.table import Table
 
     from vla.paths import config_folder
-    from vla_policies.checkpoint import CONFIG_FILE, read_config
     from vla_policies.catalogue import published_heads
+    from vla_policies.checkpoint import CONFIG_FILE, read_config
     from vla_policies.training.config import load_preset
 
     console = Console(highlight=False, markup=False)
