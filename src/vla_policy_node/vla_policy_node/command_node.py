@@ -32,6 +32,7 @@ from vla_ros.time import to_time
 
 _STATUS_NS = 100_000_000
 _GRIPPER_NS = 50_000_000
+_GRIPPER_APPEARS_S = 5.0
 _STOP_ATTEMPTS = 5
 
 
@@ -76,7 +77,7 @@ class CommandNode:
         self._status = host.publisher(CommandStatus, names.COMMAND_STATUS, qos.latched())
         host.subscribe(ActionChunk, names.ACTION_CHUNK, self._on_chunk, qos.command())
         host.subscribe(PolicyStatus, names.POLICY_STATUS, self._on_policy_status, qos.latched())
-        host.service(Arm, names.ARM, self._on_arm)
+        host.background_service(Arm, names.ARM, self._on_arm)
         host.service(Disarm, names.DISARM, self._on_disarm)
         self._ticks = host.every(round(1e9 / self._embodiment.motion.control_rate_hz), self._on_tick)
         host.every(_STATUS_NS, self._publish_status)
@@ -102,6 +103,12 @@ class CommandNode:
         self._executor.expect_chunks(message.state == PolicyStatus.RUNNING)
 
     def _on_arm(self, request: Arm.Request, response: Arm.Response) -> Arm.Response:
+        """Beside the loop: just after the start the gripper's server may be there and not be found yet."""
+        if self._gripper and not request.shadow:
+            self._gripper.wait_for_server(_GRIPPER_APPEARS_S)
+        return self._host.in_loop(lambda: self._arm_or_refuse(request, response))
+
+    def _arm_or_refuse(self, request: Arm.Request, response: Arm.Response) -> Arm.Response:
         now_ns = self._host.clock.now_ns()
         try:
             if self._gripper and not request.shadow:

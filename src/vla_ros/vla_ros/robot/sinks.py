@@ -70,6 +70,10 @@ class GripperSink:
         self._client = host.action_client(GripperCommand, gripper.goal_topic)
         self._publisher = host.publisher(Float64, gripper.command_topic, qos.command())
 
+    def wait_for_server(self, within_s: float) -> None:
+        """Waits until the middleware has found the gripper's action server, for so long [s]. Not for the loop."""
+        self._client.wait_for_server(within_s)
+
     def require_server(self) -> None:
         """Raises LimitError if the gripper's action server is not there."""
         if not self._client.server_is_ready():
