@@ -46,7 +46,7 @@ _COLUMNS = {
 
 _PAGE = """# The families on one task
 
-The small preset of every family, trained from scratch on the same {demonstrations} demonstrations of the simulated
+Small presets of policy families, trained from scratch on the same {demonstrations} demonstrations of the simulated
 expert and then measured in the same {worlds} unseen worlds of `pick_place`, in lockstep. Device: {device}. Made by
 
 ```
