@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import nn
+from training_presets import GROOT
 
 from vla_core.embodiment import Embodiment
 from vla_policies.batch import NetworkShape
@@ -23,22 +24,7 @@ _PI0 = {
     "prompt_length": 96,
     "action_dim": 10,
 }
-_GROOT_HEAD = {
-    "backbone_dim": 32,
-    "hidden_dim": 32,
-    "heads": 4,
-    "head_dim": 8,
-    "layers": 2,
-    "vl_heads": 4,
-    "vl_layers": 1,
-    "future_tokens": 2,
-    "positions": 16,
-    "embodiments": 2,
-    "state_dim": 9,
-    "action_dim": 10,
-    "horizon": 14,
-    "dropout": 0.0,
-}
+_GROOT_HEAD = {**GROOT["network"]["head"], "positions": 16, "state_dim": 9, "action_dim": 10, "horizon": 14}
 _GROOT = {
     "backbone": "small",
     "small": {"key_points": 4, "prompt_length": 8},
