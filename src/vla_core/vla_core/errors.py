@@ -29,6 +29,10 @@ class ChunkError(VlaError):
     """An action chunk is malformed: wrong names, wrong shape, not finite, or without a usable time."""
 
 
+class ChunkDiscarded(ChunkError):
+    """An action chunk came later than it was conditioned on: what it goes on from is not what was executed."""
+
+
 class LimitError(VlaError):
     """A motion would break a limit of the embodiment, or starts outside of it."""
 

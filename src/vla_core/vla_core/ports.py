@@ -57,7 +57,19 @@ class ChunkScheduler(Protocol):
         """The newest chunk that has a say, or None."""
         ...
 
-    def submit(self, chunk: ActionChunk, now_ns: int) -> None: ...
+    @property
+    def runs_out_ns(self) -> int | None:
+        """When what is meant comes to its end unless another chunk comes [ns]: until then it slows down along its path, at the
+        end it stands. None: nothing is meant."""
+        ...
+
+    def submit(self, chunk: ActionChunk, now_ns: int) -> None:
+        """Takes a chunk.
+
+        Raises:
+            ChunkDiscarded: it may not be used any more.
+        """
+        ...
 
     def reference_at(self, time_ns: int) -> Reference | None:
         """What is meant at a time, or None where no chunk reaches."""

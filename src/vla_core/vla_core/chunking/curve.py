@@ -9,6 +9,7 @@ import numpy as np
 from scipy.interpolate import CubicSpline
 
 from vla_core.action_chunk import ActionChunk
+from vla_core.chunking.easing import EASE_NS, eased
 from vla_core.motion.polynomial import Array
 
 
@@ -19,6 +20,12 @@ class Reference(NamedTuple):
     velocity: Array
     acceleration: Array
 
+    def slowed(self, rate: float, slope: float) -> Reference:
+        """The same point, passed at ``rate`` times the speed, while that changes by ``slope`` [1/s]."""
+        return Reference(
+            self.position, rate * self.velocity, rate**2 * self.acceleration + slope * self.velocity
+        )
+
 
 class ChunkCurve:
     """The cubic spline through the actions of a chunk, after their noise was taken out.
@@ -26,6 +33,9 @@ class ChunkCurve:
     A policy's actions scatter by some milliradians from one to the next; followed exactly, at 30 Hz, that alone would use up
     the acceleration limit. The Whittaker smoother moves the actions to where the sum of squared moves plus ``roughness``
     times the sum of squared third differences is least; it has no lag and keeps a constant acceleration as it is.
+
+    An action is meant for a step. Where no other chunk follows, the curve is :meth:`eased` to rest at the last one: it slows
+    down along itself before it runs out, instead of breaking off at speed.
 
     Args:
         chunk: (action_horizon, action_dim) actions with their times.
@@ -45,6 +55,16 @@ class ChunkCurve:
         seconds = np.arange(len(actions)) * (chunk.step_ns * 1e-9)
         self._spline = CubicSpline(seconds, actions, bc_type="natural")
 
+    @property
+    def ease_ns(self) -> int:
+        """How much of the curve is slowed down where nothing follows [ns]."""
+        return min(EASE_NS, self.chunk.end_ns - self.chunk.start_ns)
+
+    @property
+    def runs_out_ns(self) -> int:
+        """When the last action was reached at rest, and held for what is left of its step [ns]."""
+        return self.chunk.end_ns + max(self.ease_ns, self.chunk.step_ns)
+
     def covers(self, time_ns: int) -> bool:
         """Whether the chunk has an action at or on both sides of the time."""
         return self.chunk.start_ns <= time_ns <= self.chunk.end_ns
@@ -56,6 +76,14 @@ class ChunkCurve:
             return Reference(self.chunk.actions[0].copy(), still, still)
         seconds = (time_ns - self.chunk.start_ns) * 1e-9
         return Reference(self._spline(seconds), self._spline(seconds, 1), self._spline(seconds, 2))
+
+    def eased(self, time_ns: int) -> Reference | None:
+        """The same for a curve that nothing follows, up to when it runs out; None outside."""
+        if not self.chunk.start_ns <= time_ns <= self.runs_out_ns:
+            return None
+        phase = eased(time_ns, self.chunk.end_ns, self.ease_ns)
+        reference = self.at(phase.path_ns)
+        return reference if phase.rate == 1.0 else reference.slowed(phase.rate, phase.slope)
 
 
 @functools.lru_cache(maxsize=16)

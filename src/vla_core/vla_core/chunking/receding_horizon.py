@@ -7,7 +7,7 @@ from vla_core.chunking.curve import ChunkCurve, Reference
 
 
 class RecedingHorizon:
-    """Follows the newest chunk from the moment it arrives, at the actions meant for then.
+    """Follows the newest chunk from the moment it arrives, at the actions meant for then: asynchronous, nothing waits.
 
     ::
 
@@ -26,9 +26,12 @@ class RecedingHorizon:
             self._curve = ChunkCurve(chunk, self._roughness)
 
     def reference_at(self, time_ns: int) -> Reference | None:
-        if self._curve is None or not self._curve.covers(time_ns):
-            return None
-        return self._curve.at(time_ns)
+        return self._curve.eased(time_ns) if self._curve else None
+
+    @property
+    def runs_out_ns(self) -> int | None:
+        """When the path of the chunk being followed comes to its end [ns]."""
+        return self._curve.runs_out_ns if self._curve else None
 
     @property
     def ruling(self) -> ActionChunk | None:

@@ -6,6 +6,7 @@ import numpy as np
 
 from vla_core.action_chunk import ActionChunk
 from vla_core.chunking.curve import ChunkCurve, Reference
+from vla_core.chunking.easing import eased
 
 
 class TemporalEnsembling:
@@ -37,12 +38,28 @@ class TemporalEnsembling:
         self._curves.sort(key=lambda curve: curve.chunk.observation_ns)
 
     def reference_at(self, time_ns: int) -> Reference | None:
+        if not self._curves:
+            return None
+        last = max(self._curves, key=lambda curve: curve.chunk.end_ns)
+        if time_ns > last.runs_out_ns:
+            return None
+        phase = eased(time_ns, last.chunk.end_ns, last.ease_ns)
+        mean = self._mean(phase.path_ns)
+        return mean if mean is None or phase.rate == 1.0 else mean.slowed(phase.rate, phase.slope)
+
+    def _mean(self, time_ns: int) -> Reference | None:
+        """What those that have an action for the time say together; None if none has."""
         votes = [curve.at(time_ns) for curve in self._curves if curve.covers(time_ns)]
         if not votes:
             return None
         weights = np.exp(-self._coefficient * np.arange(len(votes)))
         weights /= weights.sum()
         return Reference(*(np.tensordot(weights, np.array(values), axes=1) for values in zip(*votes, strict=True)))
+
+    @property
+    def runs_out_ns(self) -> int | None:
+        """When the last action of all chunks was reached [ns]."""
+        return max((curve.runs_out_ns for curve in self._curves), default=None)
 
     @property
     def ruling(self) -> ActionChunk | None:

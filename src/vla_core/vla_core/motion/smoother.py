@@ -173,6 +173,7 @@ class _Nothing:
     """A scheduler without chunks."""
 
     ruling = None
+    runs_out_ns = None
 
     def submit(self, chunk: object, now_ns: int) -> None:
         return
