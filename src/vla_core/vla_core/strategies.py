@@ -1,0 +1,17 @@
+"""The names of the strategies, apart from what they are: who only passes a name on needs no numerics."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+Strategy = Literal[
+    "receding_horizon",
+    "synchronous",
+    "temporal_ensembling",
+    "latest_only",
+    "weighted_average",
+    "average",
+    "conservative",
+    "real_time_chunking",
+]
+"""How chunks are asked for and combined. See docs/strategies.md."""
