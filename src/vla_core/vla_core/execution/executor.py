@@ -18,7 +18,7 @@ import numpy as np
 
 from vla_core.action_chunk import ActionChunk, validate_chunk
 from vla_core.embodiment import Embodiment, JointLimits
-from vla_core.errors import ChunkError, EmbodimentMismatch, LimitError
+from vla_core.errors import ChunkDiscarded, ChunkError, EmbodimentMismatch, LimitError
 from vla_core.execution.gripper import GripperSwitch
 from vla_core.motion.polynomial import Array, State
 from vla_core.motion.smoother import Smoothed, Smoother
@@ -54,10 +54,17 @@ class Output:
 
 @dataclass
 class Counters:
-    """What happened since arming."""
+    """What happened since arming.
+
+    chunks_refused: all that were not used; chunks_discarded: those of them that came later than they were conditioned on.
+    chunks_late: came when nothing was meant any more. ticks_starved: control ticks without a reference while a policy ran.
+    """
 
     chunks_accepted: int = 0
     chunks_refused: int = 0
+    chunks_discarded: int = 0
+    chunks_late: int = 0
+    ticks_starved: int = 0
     plans_withdrawn: int = 0
 
 
@@ -169,8 +176,15 @@ class Executor:
             self.counters.chunks_refused += 1
             self.message = reason
             raise ChunkError(reason)
-        self.scheduler.submit(chunk, now_ns)
+        try:
+            self.scheduler.submit(chunk, now_ns)
+        except ChunkDiscarded as error:
+            self.counters.chunks_refused += 1
+            self.counters.chunks_discarded += 1
+            self.message = str(error)
+            raise
         self.counters.chunks_accepted += 1
+        self.counters.chunks_late += self._starved_since_ns is not None
         if self.state is ExecutorState.ARMED:
             self._enter(ExecutorState.RUNNING, "")
 
@@ -239,6 +253,7 @@ class Executor:
                 self._enter(ExecutorState.ARMED, "")
             return
         self._starved_since_ns = self._starved_since_ns or now_ns
+        self.counters.ticks_starved += 1
         silence_ms = self._embodiment.safety.silence_ms
         if now_ns - self._starved_since_ns > silence_ms * _MS:
             self.fault(f"no usable action for {silence_ms:.0f} ms although the policy is running; the arm was stopped")
