@@ -187,7 +187,7 @@ def test_a_stop_is_planned_once_and_ends() -> None:
 
 
 def on_a_slow_machine(executor: Executor, seed: int, withdraws: bool) -> list[np.ndarray]:
-    """Four seconds in which a tick takes up to twice the lead, and a plan up to 5 ms to the controller, which joins it then."""
+    """Four seconds in which a tick takes up to three times the lead, and a plan up to 5 ms to the controller, which joins it then."""
     random = np.random.default_rng(seed)
     plan = MotionPlan.at_rest(HOME, 0)
     arriving: list[tuple[int, MotionPlan]] = []
@@ -206,7 +206,7 @@ def on_a_slow_machine(executor: Executor, seed: int, withdraws: bool) -> list[np
             executor.submit(chunk_of(actions, now_ns), now_ns)
         output = executor.tick(now_ns)
         assert output is not None
-        took_ms = int(random.integers(0, 80)) if random.random() < 0.3 else 1
+        took_ms = int(random.integers(20, 120)) if random.random() < 0.6 else 1
         sent_ns = now_ns + took_ms * MS
         if output.smoothed.changed and (not withdraws or executor.in_time(output, sent_ns)):
             arriving.append((sent_ns + int(random.integers(0, 5)) * MS, output.smoothed.plan))

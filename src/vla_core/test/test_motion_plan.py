@@ -60,7 +60,8 @@ def test_a_splice_is_the_old_plan_before_and_smooth_at_its_time() -> None:
     plan = random_plan(2)
     at_ns = int(plan.times_ns[1] + 3 * MS)
     rest = State.at_rest(HOME + 0.05)
-    spliced = plan.spliced(at_ns, [at_ns + 300 * MS], [rest], keep_from_ns=at_ns - 2 * MS)
+    tail = MotionPlan.through([at_ns + 300 * MS], [rest])
+    spliced = plan.spliced(at_ns, tail, keep_from_ns=at_ns - 2 * MS)
     assert len(spliced.times_ns) == 3  # the knot before, the splice, the new one
     for time_ns in range(int(spliced.times_ns[0]), at_ns, MS):
         for old, new in zip(plan.state_at(time_ns), spliced.state_at(time_ns), strict=True):

@@ -42,11 +42,18 @@ def _control(degree: int) -> Array:
     return np.stack([_bernstein(degree) @ _piece(degree, k * width, width) for k in range(_PIECES)])
 
 
-_CONTROL = [_control(_DEGREE - order) for order in range(4)]
-_FACTORIALS = [
-    np.array([np.prod([k + order - j for j in range(order)], initial=1.0) for k in range(_DEGREE + 1 - order)])
-    for order in range(4)
-]
+def _control_of_derivative(order: int) -> Array:
+    """(_PIECES * (degree+1-order), degree+1): the same for a derivative, by the coefficients of the position."""
+    factors = [np.prod([k - j for j in range(order)], initial=1.0) for k in range(order, _DEGREE + 1)]
+    matrix = np.zeros((_PIECES, _DEGREE + 1 - order, _DEGREE + 1))
+    matrix[:, :, order:] = _control(_DEGREE - order) * np.array(factors)
+    return matrix.reshape(-1, _DEGREE + 1)
+
+
+# all derivatives in one matrix product, which costs less than four
+_CONTROL = np.concatenate([_control_of_derivative(order) for order in range(4)])
+_ROWS = np.cumsum([0] + [_PIECES * (_DEGREE + 1 - order) for order in range(4)]).tolist()
+_POWERS = np.arange(_DEGREE + 1)
 
 
 class Bounds(NamedTuple):
@@ -91,24 +98,18 @@ class LimitShare(NamedTuple):
 
 def bounds_of(plan: MotionPlan) -> Bounds:
     """Bounds of position, velocity, acceleration and jerk over the whole plan."""
-    duration = plan.durations_s[:, None, None]  # (s, 1, 1)
-    powers = duration ** np.arange(_DEGREE + 1)[None, :, None]
-    scaled = plan.coefficients * powers  # (s, 6, n) on [0, 1]
-    low, high = [], []
-    for order in range(4):
-        factors = _FACTORIALS[order][None, :, None]
-        derivative = scaled[:, order:] * factors / duration**order  # (s, 6 - order, n)
-        control = _CONTROL[order] @ derivative[:, None]  # (s, parts, 6 - order, n)
-        low.append(control.min(axis=2).reshape(-1, plan.positions.shape[1]))
-        high.append(control.max(axis=2).reshape(-1, plan.positions.shape[1]))
-    return Bounds(
-        low[0],
-        high[0],
-        low[1],
-        high[1],
-        np.maximum(np.abs(low[2]), np.abs(high[2])),
-        np.maximum(np.abs(low[3]), np.abs(high[3])),
-    )
+    joints = plan.positions.shape[1]
+    powers = plan.durations_s[:, None] ** _POWERS  # (s, 6)
+    control = _CONTROL @ (plan.coefficients * powers[:, :, None])  # (s, all control points, n), in units of the segment
+    parts = [
+        control[:, _ROWS[order] : _ROWS[order + 1]].reshape(len(powers), _PIECES, _DEGREE + 1 - order, joints)
+        for order in range(4)
+    ]
+    low = [parts[order].min(axis=2) / powers[:, order, None, None] for order in (0, 1)]
+    high = [parts[order].max(axis=2) / powers[:, order, None, None] for order in (0, 1)]
+    largest = [np.abs(parts[order]).max(axis=2) / powers[:, order, None, None] for order in (2, 3)]
+    found = (low[0], high[0], low[1], high[1], largest[0], largest[1])
+    return Bounds(*(values.reshape(-1, joints) for values in found))
 
 
 def limit_use(plan: MotionPlan, limits: JointLimits) -> LimitUse:

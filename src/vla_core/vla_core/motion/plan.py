@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from vla_core.motion import polynomial
 from vla_core.motion.polynomial import Array, State
 
+_SAMPLES = 8  # of a segment, where a plan is sampled to look at its way
+
 
 @dataclass(frozen=True, eq=False)
 class MotionPlan:
@@ -77,6 +79,15 @@ class MotionPlan:
             return State.at_rest(self.positions[-1])
         return polynomial.state_at(self.coefficients[index], (time_ns - self._times[index]) * 1e-9)
 
+    def sampled(self) -> Array:
+        """Positions along the whole plan (k, n), several between every two knots, to look at where the arm comes by."""
+        if len(self.times_ns) < 2:
+            return self.positions
+        u = np.linspace(0.0, 1.0, _SAMPLES + 1)[:, None]
+        powers = u ** np.arange(6)  # (samples, 6)
+        scaled = self.coefficients * (self.durations_s[:, None] ** np.arange(6))[:, :, None]
+        return np.asarray((powers @ scaled).reshape(-1, self.positions.shape[1]))
+
     def jerk_at(self, time_ns: int) -> Array:
         """Jerk (n,) at a time [rad/s^3]; none outside of the knots."""
         index = bisect_right(self._times, time_ns) - 1
@@ -85,20 +96,22 @@ class MotionPlan:
         seconds = np.array([(time_ns - self._times[index]) * 1e-9])
         return np.asarray(polynomial.derivative(self.coefficients[index], seconds, 3)[0])
 
-    def spliced(self, at_ns: int, times_ns: Sequence[int], states: Sequence[State], keep_from_ns: int) -> MotionPlan:
-        """This plan up to ``at_ns``, then through other knots.
+    def spliced(self, at_ns: int, tail: MotionPlan, keep_from_ns: int) -> MotionPlan:
+        """This plan up to ``at_ns``, then through the knots of another.
 
         Args:
-            at_ns: where the new knots take over; the state there is this plan's.
-            times_ns, states: the new knots, all after ``at_ns``.
+            at_ns: where the tail takes over; the state there is this plan's.
+            tail: knots that all lie after ``at_ns``.
             keep_from_ns: knots that nobody needs any more at this time are left out; the one before it stays.
         """
         first = max(0, bisect_right(self._times, keep_from_ns) - 1)
         last = bisect_right(self._times, at_ns - 1)
-        kept = range(first, last)
-        return MotionPlan.through(
-            [*(self._times[i] for i in kept), at_ns, *times_ns],
-            [*(self.knot(i) for i in kept), self.state_at(at_ns), *states],
+        here = self.state_at(at_ns)
+        return MotionPlan(
+            np.concatenate([self.times_ns[first:last], np.array([at_ns]), tail.times_ns]),
+            np.concatenate([self.positions[first:last], here.position[None], tail.positions]),
+            np.concatenate([self.velocities[first:last], here.velocity[None], tail.velocities]),
+            np.concatenate([self.accelerations[first:last], here.acceleration[None], tail.accelerations]),
         )
 
     @cached_property

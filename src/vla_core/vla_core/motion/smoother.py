@@ -1,13 +1,18 @@
-"""From a reference to plans that keep every limit, whatever the reference does.
+"""From what chunks ask for to plans that keep every limit, whatever that is.
 
-At each control tick the plan that was sent last is left at a splice time a little ahead, towards the reference::
+When the reference has changed, the plan that was sent last is left at a splice time a little ahead, and the new one goes over
+into the path that the chunks ask for now, follows it with the path's own velocity and acceleration, and slows down along it, so
+that it rests where the path ends::
 
-    sent plan   ──────────┬─ ─ ─ ─ ─ ─ ─ rest
-                          └──●────────● rest        ● state on the reference, look_ahead later; then a stop
-                      now  splice
+    sent plan   ──────────┬─ ─ ─ ─ ─ ─ ─ ─ ─ ─ rest
+                          └──╮
+    reference   ●──●──●──●──●──●──●──●──●──●     ● where chunks are known
+                      now  splice │        └─ slows down from here on; a chunk that comes in time replaces this part
+                                  └ on the path after the look-ahead
 
-Candidates are tried from smooth to hard, and the first one that stays inside the limits all the way to its rest is taken. If
-none does, the plan that was sent goes on: it was inside its limits to its rest when it was sent, so there is always one.
+Between two changes there is nothing to decide: the plan reaches to the end of what is known. Candidates are tried from close to
+loose, and the first one that stays inside the limits all the way to its rest is taken. If none does, the plan that was sent goes
+on: it was inside its limits to its rest when it was sent, so there is always one.
 """
 
 from __future__ import annotations
@@ -18,24 +23,32 @@ from typing import Literal
 
 import numpy as np
 
-from vla_core.chunking.curve import Reference
 from vla_core.embodiment.limits import JointLimits
 from vla_core.embodiment.schema import Motion
 from vla_core.errors import LimitError
+from vla_core.motion import blend
 from vla_core.motion.bounds import LimitShare, LimitUse, limit_use
 from vla_core.motion.braking import stop_duration, stopped_after
+from vla_core.motion.path import Path, path_from
 from vla_core.motion.plan import MotionPlan
 from vla_core.motion.polynomial import Array, State
+from vla_core.motion.region import Region
 from vla_core.motion.time_optimal import TimeOptimal
 from vla_core.ports import ChunkScheduler
 
 _MS = 1_000_000
-_LOOK_AHEADS = (1, 2, 4)  # multiples of the look-ahead: a larger one makes a correction softer
 _PLANNED = 0.95  # share of the allowed that is planned with: bounds are a little wider than what they bound
-_POSITION_MARGIN = 0.005  # references are kept this far from the position limits [rad or m]
+_POSITION_MARGIN = 0.005  # a path ends this far from the position limits [rad or m]
+_AGAIN_NS = 50 * _MS  # when what is asked for cannot be done, it is looked at again after this long
+_REGION_TOLERANCE = 1e-9  # of a clearance [m]
+_GOAL_NS = 200 * _MS  # where nothing can be followed, the arm goes to where the path is this much later
+
+# how often the noise of the path is taken out (roughness), over how many look-aheads the path is reached, and how many times
+# longer than needed the slow-down is
+_TRIES = ((0.0, 1, 1), (0.0, 2, 1), (0.0, 4, 2), (1.0, 4, 2), (30.0, 8, 2), (0.0, 16, 4))
+_REDUCTIONS = (1.0, 0.5, 0.25)
 
 Kind = Literal["tracking", "time_optimal", "stop"]
-Tail = tuple[list[int], list[State]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,28 +74,38 @@ class Smoother:
         motion: shares of the limits, look-ahead and lead of the embodiment.
         position: (n,) where the arm stands now, at rest [rad or m].
         now_ns: since when [ns].
+        region: where the arm may be beside its position limits; None: anywhere.
 
     Raises:
         LimitError: the arm stands outside of its position limits.
     """
 
-    def __init__(self, limits: JointLimits, motion: Motion, position: Array, now_ns: int) -> None:
+    def __init__(
+        self, limits: JointLimits, motion: Motion, position: Array, now_ns: int, region: Region | None = None
+    ) -> None:
         self._limits = limits
         self._share = LimitShare(motion.velocity_share, motion.acceleration_share, motion.jerk_share)
         self._planned = LimitShare(*(_PLANNED * share for share in self._share))
         self._look_ahead_ns = round(motion.look_ahead_ms * _MS)
         self._lead_ns = round(motion.lead_ms * _MS)
+        self._region = region
         self._time_optimal = TimeOptimal(limits, self._planned)
+        self._low, self._high = limits.position_min + _POSITION_MARGIN, limits.position_max - _POSITION_MARGIN
         plan = MotionPlan.at_rest(np.asarray(position, dtype=np.float64), now_ns)
-        self._newest = Smoothed(plan, False, "stop", limit_use(plan, limits), now_ns)
-        self._before = self._newest
-        if not self._newest.use.within(self._share):
+        self._decided = self._before = Smoothed(plan, False, "stop", limit_use(plan, limits), now_ns)
+        self._planned_for: object = None  # the ruling chunk when it was decided
+        self._again_ns = now_ns  # when to look again although nothing has changed
+        if not self._decided.use.within(self._share):
             raise LimitError(_outside(position, limits))
 
     @property
     def plan(self) -> MotionPlan:
         """The plan that was decided last."""
-        return self._newest.plan
+        return self._decided.plan
+
+    def renew(self) -> None:
+        """Tells that the reference has changed: the next tick looks at it."""
+        self._again_ns = 0
 
     def track(self, scheduler: ChunkScheduler, joints: slice, now_ns: int) -> Smoothed:
         """Decides the plan towards what the scheduler's chunks ask for; stops where they ask for nothing.
@@ -92,81 +115,89 @@ class Smoother:
             joints: which of the action's dimensions are the joints.
             now_ns: the time of this tick [ns].
         """
-        self._before = self._newest
-        self._newest = self._next(scheduler, joints, now_ns)
-        return self._newest
+        ruling = scheduler.ruling
+        if now_ns < self._again_ns and ruling is self._planned_for:
+            return self._decided
+        self._planned_for = ruling
+        found = self._next(scheduler, joints, now_ns)
+        if not found.changed:
+            return found
+        self._before, self._decided = self._decided, replace(found, changed=False)
+        return found
 
     def withdraw(self) -> None:
         """Takes the plan that was decided last back: it was not sent. May be called once for each decision."""
-        self._newest = self._before
-
-    def _next(self, scheduler: ChunkScheduler, joints: slice, now_ns: int) -> Smoothed:
-        splice_ns = now_ns + self._lead_ns
-        current = self._newest
-        if current.kind == "stop" and scheduler.reference_at(splice_ns + self._look_ahead_ns) is None:
-            # a stop is planned once: planned anew at every tick from where it has come to, it would never end
-            return replace(current, changed=False)
-        start = current.plan.state_at(splice_ns)
-        for kind, tail in self._candidates(scheduler, joints, splice_ns, start):
-            plan = current.plan.spliced(splice_ns, *tail, keep_from_ns=now_ns)
-            use = limit_use(plan, self._limits)
-            if use.within(self._share):
-                return Smoothed(plan, True, kind, use, splice_ns)
-        return replace(current, changed=False)
+        self._decided = self._before
+        self.renew()
 
     def stop(self, now_ns: int) -> Smoothed:
         """Decides to come to rest as soon as the limits allow."""
         return self.track(_Nothing(), slice(None), now_ns)
 
-    def _candidates(
-        self, scheduler: ChunkScheduler, joints: slice, splice_ns: int, start: State
-    ) -> Iterator[tuple[Kind, Tail]]:
-        for multiple in _LOOK_AHEADS:
-            reach_ns = splice_ns + multiple * self._look_ahead_ns
-            reference = scheduler.reference_at(reach_ns)
-            if reference is None:
-                break
-            target = self._clamped(reference, joints)
-            if (tail := self._then_stop([reach_ns], [target])) is not None:
-                yield "tracking", tail
-        reference = scheduler.reference_at(splice_ns + self._look_ahead_ns)
-        if reference is not None:
-            target = self._clamped(reference, joints)
-            for reduction in (1.0, 0.5, 0.25):
-                times_ns, states = self._time_optimal.towards(start, target, splice_ns, self._look_ahead_ns, reduction)
-                if times_ns and (tail := self._then_stop(times_ns, states)) is not None:
+    def _next(self, scheduler: ChunkScheduler, joints: slice, now_ns: int) -> Smoothed:
+        splice_ns = now_ns + self._lead_ns
+        current = self._decided
+        path = path_from(scheduler, joints, splice_ns, self._admissible)
+        self._again_ns = now_ns if path is None else now_ns + _AGAIN_NS
+        if path is None and current.kind == "stop":
+            # a stop is planned once: planned anew at every tick from where it has come to, it would never end
+            return current
+        start = current.plan.state_at(splice_ns)
+        for kind, tail in self._candidates(path, splice_ns, start):
+            plan = current.plan.spliced(splice_ns, tail, keep_from_ns=now_ns)
+            use = limit_use(plan, self._limits)
+            if use.within(self._share) and self._inside(plan, start.position):
+                if path is not None and kind == "tracking":
+                    middle_ns = splice_ns + path.count * path.step_ns // 2
+                    self._again_ns = middle_ns if path.capped else plan.end_ns - self._lead_ns
+                return Smoothed(plan, True, kind, use, splice_ns)
+        return current
+
+    def _candidates(self, path: Path | None, splice_ns: int, start: State) -> Iterator[tuple[Kind, MotionPlan]]:
+        if path is not None:
+            for roughness, look_aheads, slower in _TRIES:
+                yield "tracking", self._tail(path, start, roughness, look_aheads, slower)
+            goal = path.samples.position[min(path.count, _GOAL_NS // path.step_ns)]
+            for reduction in _REDUCTIONS:
+                if (tail := self._time_optimal.towards(start, goal, splice_ns, reduction)) is not None:
                     yield "time_optimal", tail
-        if start.velocity.any() or start.acceleration.any():
-            if (tail := self._then_stop([], [], start, splice_ns)) is not None:
+        if self._decided.kind != "stop" and (start.velocity.any() or start.acceleration.any()):
+            if (duration := stop_duration(start, self._limits, self._planned)) is not None:
+                rest = stopped_after(start, duration)
+                yield "stop", MotionPlan.through([splice_ns + round(duration * 1e9)], [rest])
+            if (tail := self._time_optimal.to_rest(start, splice_ns)) is not None:
                 yield "stop", tail
-            times_ns, states = self._time_optimal.to_rest(start, splice_ns)
-            if times_ns:
-                yield "stop", (times_ns, states)
 
-    def _then_stop(
-        self, times_ns: list[int], states: list[State], start: State | None = None, start_ns: int = 0
-    ) -> Tail | None:
-        """Adds the stop after the last of these states (or after ``start``)."""
-        last, last_ns = (states[-1], times_ns[-1]) if states else (start, start_ns)
-        if last is None:
-            return None
-        duration = stop_duration(last, self._limits, self._planned)
-        if duration is None:
-            return None
-        return [*times_ns, last_ns + round(duration * 1e9)], [*states, stopped_after(last, duration)]
+    def _tail(self, path: Path, start: State, roughness: float, look_aheads: int, slower: int) -> MotionPlan:
+        """Knots after the splice: the path to its rest, plus a deviation that goes from what it is now to zero."""
+        step_s = path.step_ns * 1e-9
+        origin = State(*(part[0] for part in path.samples)) if path.count else State.at_rest(path.samples.position[0])
+        states = path.to_rest(slower * path.slow_down_steps(self._limits, self._share))
+        if roughness > 0.0 and path.count:
+            states, origin = blend.smoothed(states, origin, step_s, roughness)
+        length = max(1, round(look_aheads * self._look_ahead_ns / path.step_ns))
+        steps = list(range(1, len(states.position) + 1))
+        if length > len(steps):
+            rest = State.at_rest(states.position[-1] if steps else origin.position)
+            states = State(*(np.concatenate([part, end[None]]) for part, end in zip(states, rest, strict=True)))
+            steps.append(length)
+        away = blend.deviation(start, origin, step_s, length, [min(step, length) for step in steps])
+        times_ns = path.start_ns + path.step_ns * np.array(steps, dtype=np.int64)
+        return MotionPlan(times_ns, *(part + more for part, more in zip(states, away, strict=True)))
 
-    def _clamped(self, reference: Reference, joints: slice) -> State:
-        """The reference as a state inside the position limits and the plain velocity limits."""
-        low, high = self._limits.position_min + _POSITION_MARGIN, self._limits.position_max - _POSITION_MARGIN
-        wanted = reference.position[joints]
-        position = np.clip(wanted, low, high)
-        inside = position == wanted
-        limit = self._limits.velocity * self._share.velocity
-        velocity = np.where(inside, np.clip(reference.velocity[joints], -limit, limit), 0.0)
-        steady = inside & (np.abs(reference.velocity[joints]) <= limit)
-        limit = self._limits.acceleration * self._share.acceleration
-        acceleration = np.where(steady, np.clip(reference.acceleration[joints], -limit, limit), 0.0)
-        return State(position, velocity, acceleration)
+    def _admissible(self, positions: Array) -> Array:
+        """(k, n) positions to (k,) booleans: inside the position limits, less a margin, and inside the region."""
+        inside = ((positions >= self._low) & (positions <= self._high)).all(axis=1)
+        if self._region is not None and inside.any():
+            inside[inside] = self._region.clearance(positions[inside]) >= 0.0
+        return np.asarray(inside)
+
+    def _inside(self, plan: MotionPlan, start: Array) -> bool:
+        """Whether the plan stays in the region; an arm that is outside of it may come back, and not go farther out."""
+        if self._region is None:
+            return True
+        clearance = self._region.clearance(np.concatenate([start[None], plan.sampled()]))
+        return bool((clearance[1:] >= min(0.0, clearance[0]) - _REGION_TOLERANCE).all())
 
 
 class _Nothing:

@@ -12,6 +12,7 @@ from ruckig import ControlInterface, InputParameter, Result, Ruckig, RuckigError
 
 from vla_core.embodiment.limits import JointLimits
 from vla_core.motion.bounds import LimitShare
+from vla_core.motion.plan import MotionPlan
 from vla_core.motion.polynomial import Array, State
 
 _CLOSEST_S = 2e-5  # knots closer together than this are merged
@@ -29,36 +30,29 @@ class TimeOptimal:
         self._trajectory = Trajectory(count)
         self._input = InputParameter(count)
 
-    def towards(
-        self, start: State, target: State, start_ns: int, duration_ns: int, reduction: float
-    ) -> tuple[list[int], list[State]]:
-        """The first part of the fastest motion to a moving target.
+    def towards(self, start: State, target: Array, start_ns: int, reduction: float) -> MotionPlan | None:
+        """The fastest motion to rest at a place, all joints arriving together.
 
         Args:
-            start, target: states (n,).
+            start: state (n,).
+            target: (n,) [rad or m].
             start_ns: time of ``start`` [ns].
-            duration_ns: how much of the motion is wanted [ns].
             reduction: of the velocity limit, 1 for all of it.
 
         Returns:
-            Knots after ``start_ns``: times [ns] and states; empty if there is no such motion.
+            Its knots after ``start_ns``, the last one at rest; None if there is no such motion.
         """
         parameters = self._parameters(start, reduction)
         parameters.control_interface = ControlInterface.Position
-        parameters.target_position = target.position.tolist()
-        limit = np.array(parameters.max_velocity) * 0.999
-        parameters.target_velocity = np.clip(target.velocity, -limit, limit).tolist()
-        return self._knots(parameters, start_ns, duration_ns)
+        parameters.target_position = target.tolist()
+        return self._knots(parameters, start_ns)
 
-    def to_rest(self, start: State, start_ns: int) -> tuple[list[int], list[State]]:
-        """The fastest stop, each joint for itself. Knots as in :meth:`towards`; the last one is at rest."""
+    def to_rest(self, start: State, start_ns: int) -> MotionPlan | None:
+        """The fastest stop, each joint for itself. Knots as in :meth:`towards`."""
         parameters = self._parameters(start, 1.0)
         parameters.control_interface = ControlInterface.Velocity
         parameters.synchronization = Synchronization.No
-        times_ns, states = self._knots(parameters, start_ns, None)
-        if states:
-            states[-1] = State.at_rest(states[-1].position)
-        return times_ns, states
+        return self._knots(parameters, start_ns)
 
     def _parameters(self, start: State, reduction: float) -> InputParameter:
         parameters = self._input
@@ -74,21 +68,19 @@ class TimeOptimal:
         parameters.max_jerk = self._jerk.tolist()
         return parameters
 
-    def _knots(
-        self, parameters: InputParameter, start_ns: int, duration_ns: int | None
-    ) -> tuple[list[int], list[State]]:
+    def _knots(self, parameters: InputParameter, start_ns: int) -> MotionPlan | None:
         try:
             result = self._generator.calculate(parameters, self._trajectory)
         except RuckigError:  # some states at the edge of the limits have no solution in floating point
-            return [], []
-        if result not in (Result.Working, Result.Finished) or self._trajectory.duration <= 0.0:
-            return [], []
-        end = self._trajectory.duration if duration_ns is None else min(duration_ns * 1e-9, self._trajectory.duration)
+            return None
+        if result not in (Result.Working, Result.Finished) or self._trajectory.duration <= _CLOSEST_S:
+            return None
         # the states are those of the whole nanoseconds, not of the switches: half a nanosecond at 1 rad/s between two knots
         # that are a millisecond apart would be a jerk of 30 rad/s^3
-        times_ns = [round(float(time) * 1e9) for time in self._switches(end)]
+        times_ns = [round(float(time) * 1e9) for time in self._switches(self._trajectory.duration)]
         states = [State(*(np.array(part) for part in self._trajectory.at_time(time_ns * 1e-9))) for time_ns in times_ns]
-        return [start_ns + time_ns for time_ns in times_ns], states
+        states[-1] = State.at_rest(states[-1].position)
+        return MotionPlan.through([start_ns + time_ns for time_ns in times_ns], states)
 
     def _switches(self, end: float) -> Array:
         """Times after 0 at which any joint's jerk changes, up to and with ``end`` [s]."""
