@@ -47,13 +47,14 @@ class ChunkCurve:
     def __init__(self, chunk: ActionChunk, roughness: float) -> None:
         self.chunk = chunk
         actions = chunk.actions
+        self._pieces: Array | None = None
         if len(actions) == 1:
-            self._spline = None
             return
         if roughness > 0.0 and len(actions) > 3:
             actions = _smoother(len(actions), roughness) @ actions
         seconds = np.arange(len(actions)) * (chunk.step_ns * 1e-9)
-        self._spline = CubicSpline(seconds, actions, bc_type="natural")
+        # (pieces, 4, action_dim), highest power first; evaluated here, because scipy's own way takes five times as long
+        self._pieces = np.ascontiguousarray(CubicSpline(seconds, actions, bc_type="natural").c.transpose(1, 0, 2))
 
     @property
     def ease_ns(self) -> int:
@@ -71,11 +72,13 @@ class ChunkCurve:
 
     def at(self, time_ns: int) -> Reference:
         """Position, velocity and acceleration at a time that the chunk covers."""
-        if self._spline is None:
+        if self._pieces is None:
             still = np.zeros_like(self.chunk.actions[0])
             return Reference(self.chunk.actions[0].copy(), still, still)
-        seconds = (time_ns - self.chunk.start_ns) * 1e-9
-        return Reference(self._spline(seconds), self._spline(seconds, 1), self._spline(seconds, 2))
+        piece = min(max((time_ns - self.chunk.start_ns) // self.chunk.step_ns, 0), len(self._pieces) - 1)
+        t = (time_ns - self.chunk.start_ns - piece * self.chunk.step_ns) * 1e-9
+        powers = np.array([[t**3, t**2, t, 1.0], [3.0 * t**2, 2.0 * t, 1.0, 0.0], [6.0 * t, 2.0, 0.0, 0.0]])
+        return Reference(*(powers @ self._pieces[piece]))
 
     def eased(self, time_ns: int) -> Reference | None:
         """The same for a curve that nothing follows, up to when it runs out; None outside."""
