@@ -43,7 +43,7 @@ def test_arguments_are_read_from_text():
     ("name", "value", "expected"),
     [
         ("robot", "moon", "'sim', 'mock' or 'real'"),
-        ("strategy", "guessing", "'receding_horizon' or 'temporal_ensembling'"),
+        ("strategy", "guessing", "'receding_horizon', 'synchronous', 'temporal_ensembling'"),
         ("record", "perhaps", "boolean"),
         ("execution_horizon", "0", "greater than 0"),
         ("execution_horizon", "eight", "integer"),
@@ -130,6 +130,12 @@ def test_arguments_reach_the_nodes_that_need_them():
         "stack",
         "pick_place",
     )
+
+
+def test_policy_and_command_node_have_the_same_strategy():
+    found = processes(Bringup(policy="fake", strategy="real_time_chunking", inference_delay_ms=120))
+    assert {found[name].parameters["strategy"] for name in ("policy_node", "command_node")} == {"real_time_chunking"}
+    assert found["policy_node"].parameters["lockstep_latency_ms"] == 120.0
 
 
 def test_the_prompt_is_the_tasks_unless_one_is_given():

@@ -13,6 +13,7 @@ from vla.paths import config_folder, named_config
 from vla_core import config
 from vla_core.embodiment import Embodiment, load_embodiment
 from vla_core.errors import ConfigError
+from vla_core.strategies import Strategy
 from vla_recorder.settings import RecorderSettings
 
 Value = bool | int | float | str | list[str]
@@ -73,8 +74,8 @@ class Bringup:
         default="", metadata={"doc": "checkpoint folder to run; empty: no policy; fake: a slow wave of one joint"}
     )
     device: str = field(default="cpu", metadata={"doc": "where the policy runs: cpu, cuda or cuda:N"})
-    strategy: Literal["receding_horizon", "temporal_ensembling"] = field(
-        default="receding_horizon", metadata={"doc": "how chunks are combined"}
+    strategy: Strategy = field(
+        default="receding_horizon", metadata={"doc": "how chunks are asked for and combined, see docs/strategies.md"}
     )
     execution_horizon: Annotated[int, Constraint(gt=0)] = field(
         default=8, metadata={"doc": "steps from one inference to the next"}
@@ -101,6 +102,9 @@ class Bringup:
     )
     lockstep: bool = field(
         default=False, metadata={"doc": "simulated time waits for every node: reproducible on any machine"}
+    )
+    inference_delay_ms: Annotated[float, Constraint(ge=0)] = field(
+        default=40.0, metadata={"doc": "in lockstep, simulated time that an inference takes [ms]"}
     )
     joint_state_rate_hz: float = field(default=1000.0, metadata={"doc": "rate of the simulated arm's joint states"})
     trace: str = field(default="", metadata={"doc": "folder for what was commanded at 1 kHz (simulation); empty: none"})
@@ -153,7 +157,9 @@ def _nodes(arguments: Bringup) -> list[Process]:
         policy: dict[str, Value] = {
             "policy": arguments.policy,
             "device": arguments.device,
+            "strategy": arguments.strategy,
             "execution_horizon": arguments.execution_horizon,
+            "lockstep_latency_ms": float(arguments.inference_delay_ms),
         }
         nodes.append(Process("policy_node", "vla_policy_node", "policy_node", {**common, **policy}))
     if arguments.replay:

@@ -71,8 +71,7 @@ def test_a_path_that_nothing_follows_slows_down_along_itself(strategy: Strategy)
     times = np.arange(at(12), at(19) + EASE_NS, 1_000_000)
     points = [scheduler.reference_at(int(time)) for time in times]
     position, velocity, acceleration = (
-        np.array([getattr(point, name)[0] for point in points])
-        for name in ("position", "velocity", "acceleration")
+        np.array([getattr(point, name)[0] for point in points]) for name in ("position", "velocity", "acceleration")
     )
     np.testing.assert_allclose(np.gradient(position, 1e-3)[1:-1], velocity[1:-1], atol=2e-3)
     np.testing.assert_allclose(np.gradient(velocity, 1e-3)[1:-1], acceleration[1:-1], atol=0.1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from vla_core.action_chunk import ActionChunk
 from vla_core.action_prefix import ActionPrefix
@@ -27,6 +27,11 @@ class Policy(Protocol):
 
     @property
     def policy_id(self) -> str: ...
+
+    @property
+    def real_time_chunking(self) -> Literal["guided", "prefix"] | None:
+        """How a chunk goes on from a prefix; None: it cannot."""
+        ...
 
     def warm_up(self) -> float:
         """Gets ready, so that the first inference is as quick as the others. Returns how long that took [s]."""
@@ -59,8 +64,9 @@ class ChunkScheduler(Protocol):
 
     @property
     def runs_out_ns(self) -> int | None:
-        """When what is meant comes to its end unless another chunk comes [ns]: until then it slows down along its path, at the
-        end it stands. None: nothing is meant."""
+        """When what is meant comes to its end [ns], unless another chunk comes: slower and slower along its path, until it
+        stands. None: nothing is meant.
+        """
         ...
 
     def submit(self, chunk: ActionChunk, now_ns: int) -> None:

@@ -10,18 +10,18 @@ from array import array
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import Field as Constraint
 from vla_msgs.msg import ActionChunk, CommandStatus, PolicyStatus
 from vla_msgs.srv import Arm, Disarm
 
-from vla_core.chunking import RecedingHorizon, TemporalEnsembling
+from vla_core.chunking import scheduler_for
 from vla_core.embodiment import JointLimits, load_embodiment
 from vla_core.errors import ChunkError, LimitError
 from vla_core.execution import Executor, ExecutorState, Output
 from vla_core.execution.use import UseMeter
-from vla_core.ports import ChunkScheduler
+from vla_core.strategies import Strategy
 from vla_ros import names, params, qos
 from vla_ros.codecs.chunks import chunk_from
 from vla_ros.host import NodeHost
@@ -41,22 +41,13 @@ class CommandParameters:
     """Parameters of command_node."""
 
     embodiment: str = field(metadata={"doc": "embodiment file (YAML)"})
-    strategy: Literal["receding_horizon", "temporal_ensembling"] = field(
-        default="receding_horizon", metadata={"doc": "how chunks are combined"}
-    )
+    strategy: Strategy = field(default="receding_horizon", metadata={"doc": "how chunks are combined"})
     ensembling_coefficient: float = field(
         default=0.01, metadata={"doc": "temporal ensembling: how much less each younger chunk weighs"}
     )
     roughness: Annotated[float, Constraint(ge=0)] = field(
         default=5.0, metadata={"doc": "how strongly noise between the actions of a chunk is taken out; 0 not at all"}
     )
-
-
-def scheduler_of(parameters: CommandParameters) -> ChunkScheduler:
-    """The chunk scheduler that the parameters ask for."""
-    if parameters.strategy == "temporal_ensembling":
-        return TemporalEnsembling(parameters.ensembling_coefficient, parameters.roughness)
-    return RecedingHorizon(parameters.roughness)
 
 
 class CommandNode:
@@ -66,7 +57,9 @@ class CommandNode:
         self._host = host
         self._parameters = params.declare(host.node, CommandParameters)
         self._embodiment = load_embodiment(Path(self._parameters.embodiment))
-        self._executor = Executor(self._embodiment, scheduler_of(self._parameters))
+        given = self._parameters
+        scheduler = scheduler_for(given.strategy, given.roughness, given.ensembling_coefficient)
+        self._executor = Executor(self._embodiment, scheduler)
         self._use = UseMeter(JointLimits.of(self._embodiment))
         self._arm = arm_sink(host, self._embodiment)
         gripper = self._embodiment.gripper

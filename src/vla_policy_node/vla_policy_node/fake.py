@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 
 from vla_core.action_chunk import ActionChunk
@@ -22,6 +24,7 @@ class FakePolicy:
     """
 
     policy_id = "fake/sine"
+    real_time_chunking: Literal["guided", "prefix"] | None = "prefix"
 
     def __init__(self, embodiment: Embodiment, amplitude: float = 0.1, action_horizon: int = 30) -> None:
         self._embodiment = embodiment

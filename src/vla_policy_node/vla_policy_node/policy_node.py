@@ -18,12 +18,13 @@ from vla_msgs.msg import PolicyStatus
 from vla_msgs.srv import LoadPolicy, SetPrompt
 
 from vla_core.action_chunk import ActionChunk
+from vla_core.chunking import requests_for
 from vla_core.embodiment import load_embodiment
 from vla_core.errors import VlaError
-from vla_core.observation import Observation
 from vla_core.ports import Policy
+from vla_core.strategies import Strategy
 from vla_policy_node.fake import FAKE, FakePolicy
-from vla_policy_node.runner import PolicyRunner, RunnerState
+from vla_policy_node.runner import Inference, PolicyRunner, RunnerState
 from vla_ros import names, params, qos
 from vla_ros.codecs.chunks import chunk_message
 from vla_ros.codecs.status import stream_messages
@@ -47,6 +48,9 @@ class PolicyParameters:
         metadata={"doc": "checkpoint folder to load first; empty: none; fake: a slow wave"},
     )
     device: str = field(default="cpu", metadata={"doc": "cpu, cuda or cuda:N"})
+    strategy: Strategy = field(
+        default="receding_horizon", metadata={"doc": "when chunks are asked for and what they go on from"}
+    )
     execution_horizon: Annotated[int, Constraint(gt=0)] = field(
         default=8, metadata={"doc": "steps from one inference to the next"}
     )
@@ -62,12 +66,14 @@ class PolicyNode:
         self._host = host
         self._parameters = params.declare(host.node, PolicyParameters)
         self._embodiment = load_embodiment(Path(self._parameters.embodiment))
-        self._runner = PolicyRunner(self._embodiment, self._parameters.execution_horizon)
+        parameters = self._parameters
+        requests = requests_for(parameters.strategy, parameters.execution_horizon, self._embodiment)
+        self._runner = PolicyRunner(self._embodiment, requests)
         self._streams = StreamSubscriptions(
             host, self._embodiment, (*self._embodiment.cameras, *self._embodiment.observed_streams)
         )
         self._lockstep = bool(host.node.get_parameter("lockstep").value)
-        self._outbox: deque[tuple[int, ActionChunk]] = deque()  # in lockstep: chunks and when they are ready
+        self._outbox: deque[tuple[int, ActionChunk]] = deque()  # chunks and when they are there
         self._ended = threading.Event()
         self._chunks = host.publisher(ActionChunkMessage, names.ACTION_CHUNK, qos.command())
         self._status = host.publisher(PolicyStatus, names.POLICY_STATUS, qos.latched())
@@ -86,45 +92,48 @@ class PolicyNode:
     # -- observations in, chunks out -----------------------------------------------------------------------------------
 
     def _on_tick(self, now_ns: int) -> None:
-        observation = self._runner.tick(self._streams.pop(now_ns), now_ns)
-        if observation is not None:
-            self._host.compute(lambda: self._infer(observation), self._on_inferred)
-        while self._outbox and self._outbox[0][0] <= now_ns:
-            self._publish(self._outbox.popleft()[1])
+        self._publish_ready(now_ns)
+        inference = self._runner.tick(self._streams.pop(now_ns), now_ns)
+        if inference is not None:
+            self._host.compute(lambda: self._infer(inference), self._on_inferred)
         if self._runner.state is not RunnerState.RUNNING:
             self._ended.set()
 
-    def _infer(self, observation: Observation) -> ActionChunk | VlaError:
+    def _infer(self, inference: Inference) -> ActionChunk | VlaError:
         try:
-            return self._runner.infer(observation)
+            return self._runner.infer(inference)
         except VlaError as error:
             return error
 
     def _on_inferred(self, result: ActionChunk | VlaError) -> None:
+        now_ns = self._host.clock.now_ns()
         if isinstance(result, VlaError):
             self._runner.failed(str(result))
             self._host.node.get_logger().error(f"fault: {result}")
-            self._publish_status(self._host.clock.now_ns())
-        elif self._runner.inferred(result):
-            self._send(result)
-
-    def _send(self, chunk: ActionChunk) -> None:
-        if not self._lockstep:
-            self._publish(chunk)
+            self._publish_status(now_ns)
             return
-        # simulated time stands still while a policy infers, so its latency is simulated too, and the same in every run
-        latency_ns = round(self._parameters.lockstep_latency_ms * 1e6)
-        ready = dataclasses.replace(chunk, inference_latency_ns=latency_ns)
-        self._outbox.append((self._host.clock.now_ns() + latency_ns, ready))
+        self._runner.measured(result)
+        if self._lockstep:
+            # simulated time stands still while a policy infers, so its latency is simulated too, and the same in every run
+            latency_ns = round(self._parameters.lockstep_latency_ms * 1e6)
+            ready = dataclasses.replace(result, inference_latency_ns=latency_ns)
+            self._outbox.append((now_ns + latency_ns, ready))
+        else:
+            self._outbox.append((now_ns, result))
+        self._publish_ready(now_ns)
 
-    def _publish(self, chunk: ActionChunk) -> None:
-        self._chunks.publish(chunk_message(chunk, self._embodiment.action_units))
+    def _publish_ready(self, now_ns: int) -> None:
+        while self._outbox and self._outbox[0][0] <= now_ns:
+            chunk = self._runner.inferred(self._outbox.popleft()[1], now_ns)
+            if chunk is not None:
+                self._chunks.publish(chunk_message(chunk, self._embodiment.action_units))
 
     # -- what an operator asks for -------------------------------------------------------------------------------------
 
     def _ready(self, path: str, device: str) -> Policy:
         """A policy that was loaded and warmed up: not before is the node ready, so that a run's first chunk is quick."""
         policy = self._load(path, device)
+        self._runner.require_fitting(policy)
         took_s = policy.warm_up()
         self._host.node.get_logger().info(f"loaded {policy.policy_id} on {device}, warmed up in {took_s:.2f} s")
         return policy
@@ -176,7 +185,6 @@ class PolicyNode:
         reason = "\n".join(missing) or self._runner.start(request.prompt, now_ns, request.duration_s)
         if not reason:
             self._ended.clear()
-            self._outbox.clear()
         self._publish_status(now_ns)
         return reason, now_ns
 

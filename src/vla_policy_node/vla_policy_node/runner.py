@@ -11,7 +11,10 @@ from enum import Enum
 import numpy as np
 
 from vla_core.action_chunk import ActionChunk
+from vla_core.action_prefix import ActionPrefix
+from vla_core.chunking import ChunkRequests
 from vla_core.embodiment import Embodiment
+from vla_core.errors import CheckpointError
 from vla_core.observation import Observation, Step
 from vla_core.ports import Policy
 from vla_core.steps import observation_from
@@ -36,15 +39,23 @@ class Latency:
     p99_ms: float
 
 
+@dataclass(frozen=True, eq=False)
+class Inference:
+    """What is to be inferred: the actions that follow an observation, and go on from a prefix if there is one."""
+
+    observation: Observation
+    prefix: ActionPrefix | None
+
+
 class PolicyRunner:
-    """Lets a policy infer a chunk every ``execution_horizon`` steps while a run is on.
+    """Lets a policy infer chunks while a run is on, when the strategy asks for them.
 
     Args:
         embodiment: declares what an observation holds and how old it may be.
-        execution_horizon: steps from one inference to the next.
+        requests: the strategy, as far as it decides when a chunk is asked for and what it goes on from.
     """
 
-    def __init__(self, embodiment: Embodiment, execution_horizon: int) -> None:
+    def __init__(self, embodiment: Embodiment, requests: ChunkRequests) -> None:
         self.state = RunnerState.UNLOADED
         self.message = ""
         self.prompt = ""
@@ -52,11 +63,11 @@ class PolicyRunner:
         self.stale_observations = 0
         self.latencies_ms: deque[float] = deque(maxlen=_LATENCIES_KEPT)
         self._embodiment = embodiment
-        self._interval_ns = execution_horizon * embodiment.step_ns - embodiment.step_ns // 2
+        self._requests = requests
         self._max_age_ns = round(embodiment.safety.max_observation_age_ms * _MS)
         self._policy: Policy | None = None
         self._busy = False
-        self._last_ns: int | None = None  # stamp of the observation inferred from last
+        self._outdated = False  # what is being inferred was asked for in the run before
         self._fresh_ns = 0  # since when the newest observation counts as fresh
         self._until_ns: int | None = None
 
@@ -68,6 +79,19 @@ class PolicyRunner:
     def until_ns(self) -> int | None:
         """When the run ends by itself [ns]; None without a limit."""
         return self._until_ns
+
+    @property
+    def chunks_discarded(self) -> int:
+        """Chunks since the run began that came later than they were conditioned on."""
+        return self._requests.discarded
+
+    def require_fitting(self, policy: Policy) -> None:
+        """Raises CheckpointError if the strategy needs what the policy cannot do."""
+        if self._requests.continues and policy.real_time_chunking is None:
+            raise CheckpointError(
+                f"strategy real_time_chunking: expected a policy whose chunks can go on from the one that is executed, found "
+                f"{policy.policy_id}, whose cannot"
+            )
 
     def loaded(self, policy: Policy) -> None:
         """Takes a policy that is ready to infer."""
@@ -83,7 +107,9 @@ class PolicyRunner:
             return "a run is on already; expected it to be cancelled first"
         self.prompt = prompt or self.prompt
         self.chunks = self.stale_observations = 0
-        self._last_ns, self._fresh_ns = None, now_ns
+        self._fresh_ns = now_ns
+        self._outdated = self._busy
+        self._requests.reset()
         self._until_ns = now_ns + round(duration_s * 1e9) if duration_s > 0 else None
         self._policy.reset()
         self._enter(RunnerState.RUNNING, "")
@@ -94,8 +120,8 @@ class PolicyRunner:
         if self.state is RunnerState.RUNNING:
             self._enter(RunnerState.READY, "")
 
-    def tick(self, steps: list[Step], now_ns: int) -> Observation | None:
-        """Takes the steps that were decided since the last call; returns an observation if it is time to infer from it."""
+    def tick(self, steps: list[Step], now_ns: int) -> Inference | None:
+        """Takes the steps that were decided since the last call; returns what to infer if it is time to."""
         if self.state is not RunnerState.RUNNING:
             return None
         if self._until_ns is not None and now_ns >= self._until_ns:
@@ -108,32 +134,36 @@ class PolicyRunner:
         if now_ns - self._fresh_ns > self._max_age_ns:
             self._stale(steps, now_ns)
             return None
-        if not complete or self._busy or not self._due(complete[-1]):
+        if not complete or self._busy or not self._requests.due(complete[-1].stamp_ns):
             return None
         self._busy = True
-        self._last_ns = complete[-1].stamp_ns
-        return observation_from(complete[-1], self._embodiment, self.prompt)
+        prefix = self._requests.asked(complete[-1].stamp_ns)
+        return Inference(observation_from(complete[-1], self._embodiment, self.prompt), prefix)
 
-    def infer(self, observation: Observation) -> ActionChunk:
+    def infer(self, inference: Inference) -> ActionChunk:
         """Infers a chunk and measures how long that took. May run beside the loop; raises what the policy raises."""
         if self._policy is None:
             raise RuntimeError("no policy is loaded")
         began_ns = time.monotonic_ns()
-        chunk = self._policy.infer(observation)
+        chunk = self._policy.infer(inference.observation, inference.prefix)
         return dataclasses.replace(chunk, inference_latency_ns=time.monotonic_ns() - began_ns)
 
-    def inferred(self, chunk: ActionChunk) -> bool:
-        """Takes the result of :meth:`infer`; returns whether it is to be published."""
-        self._busy = False
+    def measured(self, chunk: ActionChunk) -> None:
+        """Takes note of how long :meth:`infer` took."""
         self.latencies_ms.append(chunk.inference_latency_ns / _MS)
-        if self.state is not RunnerState.RUNNING:
-            return False
-        self.chunks += 1
-        return True
+
+    def inferred(self, chunk: ActionChunk, now_ns: int) -> ActionChunk | None:
+        """Takes the result of :meth:`infer` when it is there; returns what is to be published, if anything."""
+        outdated, self._outdated, self._busy = self._outdated, False, False
+        if outdated or self.state is not RunnerState.RUNNING:
+            return None
+        published = self._requests.answered(chunk, now_ns)
+        self.chunks += published is not None
+        return published
 
     def failed(self, reason: str) -> None:
         """Takes note that inferring failed: the run ends, latched."""
-        self._busy = False
+        self._outdated = self._busy = False
         self._enter(RunnerState.FAULT, reason)
 
     def latency(self) -> Latency:
@@ -144,9 +174,6 @@ class PolicyRunner:
     @property
     def _streams_expected(self) -> int:
         return len(self._embodiment.cameras) + len(self._embodiment.observed_streams)
-
-    def _due(self, step: Step) -> bool:
-        return self._last_ns is None or step.stamp_ns - self._last_ns >= self._interval_ns
 
     def _stale(self, steps: list[Step], now_ns: int) -> None:
         """Counts a refusal for every step that could not be used, or for every step time without any."""

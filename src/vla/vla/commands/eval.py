@@ -20,8 +20,11 @@ def eval(
     task: Annotated[str, typer.Option(help="Name in config/tasks, or a file.")] = "pick_place",
     episodes: Annotated[int, typer.Option(min=1, help="Number of worlds.")] = 100,
     seed: Annotated[int, typer.Option(min=0, help="Which worlds.")] = 0,
-    strategy: Annotated[str, typer.Option(help="receding_horizon or temporal_ensembling.")] = "receding_horizon",
+    strategy: Annotated[
+        str, typer.Option(help="How chunks are asked for and combined; docs/strategies.md has them.")
+    ] = "receding_horizon",
     execution_horizon: Annotated[int, typer.Option(min=1, help="Steps from one inference to the next.")] = 8,
+    inference_delay_ms: Annotated[float, typer.Option(min=0, help="Simulated time that an inference takes.")] = 40.0,
     embodiment: Annotated[str, typer.Option(help="Name in config/embodiments, or a file.")] = "",
     device: Annotated[str, typer.Option(help="Where the policy runs: cpu, cuda or cuda:N.")] = "cpu",
     limit: Annotated[float, typer.Option(min=0.1, help="Simulated seconds after which an episode has failed.")] = 12.0,
@@ -40,6 +43,7 @@ def eval(
             "task": task,
             "strategy": strategy,
             "execution_horizon": execution_horizon,
+            "inference_delay_ms": inference_delay_ms,
             "embodiment": embodiment,
             "device": device,
             "lockstep": True,
@@ -68,6 +72,7 @@ def eval(
         "policy": checkpoint,
         "seed": seed,
         "strategy": strategy,
+        "inference_delay_ms": inference_delay_ms,
         "robot": "sim",
         **result.to_json(),
     }

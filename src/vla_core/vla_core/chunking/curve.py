@@ -22,9 +22,7 @@ class Reference(NamedTuple):
 
     def slowed(self, rate: float, slope: float) -> Reference:
         """The same point, passed at ``rate`` times the speed, while that changes by ``slope`` [1/s]."""
-        return Reference(
-            self.position, rate * self.velocity, rate**2 * self.acceleration + slope * self.velocity
-        )
+        return Reference(self.position, rate * self.velocity, rate**2 * self.acceleration + slope * self.velocity)
 
 
 class ChunkCurve:

@@ -38,7 +38,9 @@ class FixedBlend:
     def __init__(self, share: float, roughness: float = 0.0) -> None:
         self._share = share
         self._meant = RecedingHorizon(roughness)
-        self._blended: ChunkCurve | None = None  # through the blended actions themselves, so that noise is taken out once
+        self._blended: ChunkCurve | None = (
+            None  # through the blended actions themselves, so that noise is taken out once
+        )
 
     def submit(self, chunk: ActionChunk, now_ns: int) -> None:
         """Takes a chunk. One that was inferred from an older observation than the one before is left aside."""
