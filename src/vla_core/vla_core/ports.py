@@ -64,8 +64,9 @@ class ChunkScheduler(Protocol):
 
     @property
     def runs_out_ns(self) -> int | None:
-        """When what is meant comes to its end [ns], unless another chunk comes: slower and slower along its path, until it
-        stands. None: nothing is meant.
+        """When what is meant comes to its end [ns]; None: nothing is meant.
+
+        If no other chunk comes, it slows down along its path before, and stands then.
         """
         ...
 
