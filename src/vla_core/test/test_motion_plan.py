@@ -37,7 +37,7 @@ def test_bounds_hold_what_dense_sampling_finds_and_are_close_to_it(seed: int) ->
     for segment, duration in enumerate(plan.durations_s):
         times = np.linspace(0, duration, 400)
         sampled = [polynomial.derivative(plan.coefficients[segment], times, order) for order in range(4)]
-        rows = slice(4 * segment, 4 * segment + 4)
+        rows = slice(None), segment
         slack = 1e-9 * (1 + np.abs(sampled[3]).max())
         assert (bounds.position_max[rows].max(axis=0) >= sampled[0].max(axis=0) - slack).all()
         assert (bounds.velocity_min[rows].min(axis=0) <= sampled[1].min(axis=0) + slack).all()

@@ -6,6 +6,7 @@ the segment is halved. That costs a few matrix products, needs no root finding, 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from math import comb
 from typing import NamedTuple
 
@@ -17,6 +18,7 @@ from vla_core.motion.polynomial import Array
 
 _PIECES = 4  # parts into which a segment is cut before it is bounded
 _DEGREE = 5
+_STANDING = 1e-9  # slower than this is the rounding of a joint that stands [rad/s or m/s]
 _TOLERANCE = 1e-9  # relative; rounding must not make a plan that uses a limit exactly fail
 
 
@@ -52,12 +54,12 @@ def _control_of_derivative(order: int) -> Array:
 
 # all derivatives in one matrix product, which costs less than four
 _CONTROL = np.concatenate([_control_of_derivative(order) for order in range(4)])
-_ROWS = np.cumsum([0] + [_PIECES * (_DEGREE + 1 - order) for order in range(4)]).tolist()
+_ROWS = np.cumsum([_PIECES * (_DEGREE + 1 - order) for order in range(3)]).tolist()
 _POWERS = np.arange(_DEGREE + 1)
 
 
 class Bounds(NamedTuple):
-    """Extremes of a plan, per segment part and joint: each (segments * parts, n)."""
+    """Extremes of a plan, per part of a segment, segment and joint: each (parts, segments, n)."""
 
     position_min: Array
     position_max: Array
@@ -98,18 +100,25 @@ class LimitShare(NamedTuple):
 
 def bounds_of(plan: MotionPlan) -> Bounds:
     """Bounds of position, velocity, acceleration and jerk over the whole plan."""
-    joints = plan.positions.shape[1]
+    segments, _, joints = plan.coefficients.shape
     powers = plan.durations_s[:, None] ** _POWERS  # (s, 6)
-    control = _CONTROL @ (plan.coefficients * powers[:, :, None])  # (s, all control points, n), in units of the segment
+    scaled = (plan.coefficients * powers[:, :, None]).transpose(1, 0, 2).reshape(_DEGREE + 1, -1)
+    control = _CONTROL @ scaled  # (all control points, s n), in units of the segment
+
+    velocity, acceleration, jerk = _ROWS
+    by_order = (control[:velocity], control[velocity:acceleration], control[acceleration:jerk], control[jerk:])
     parts = [
-        control[:, _ROWS[order] : _ROWS[order + 1]].reshape(len(powers), _PIECES, _DEGREE + 1 - order, joints)
-        for order in range(4)
-    ]
-    low = [parts[order].min(axis=2) / powers[:, order, None, None] for order in (0, 1)]
-    high = [parts[order].max(axis=2) / powers[:, order, None, None] for order in (0, 1)]
-    largest = [np.abs(parts[order]).max(axis=2) / powers[:, order, None, None] for order in (2, 3)]
-    found = (low[0], high[0], low[1], high[1], largest[0], largest[1])
-    return Bounds(*(values.reshape(-1, joints) for values in found))
+        rows.reshape(_PIECES, _DEGREE + 1 - order, segments, joints) for order, rows in enumerate(by_order)
+    ]  # (pieces, control points, s, n)
+    seconds = powers.T[:4, :, None]  # (order, s, 1)
+    return Bounds(
+        parts[0].min(axis=1),
+        parts[0].max(axis=1),
+        parts[1].min(axis=1) / seconds[1],
+        parts[1].max(axis=1) / seconds[1],
+        np.abs(parts[2]).max(axis=1) / seconds[2],
+        np.abs(parts[3]).max(axis=1) / seconds[3],
+    )
 
 
 def limit_use(plan: MotionPlan, limits: JointLimits) -> LimitUse:
@@ -120,22 +129,20 @@ def limit_use(plan: MotionPlan, limits: JointLimits) -> LimitUse:
         return LimitUse(np.where(inside, 0.0, 1.0), np.zeros(joints), np.zeros(joints), np.zeros(joints))
     bounds = bounds_of(plan)
     margin = _TOLERANCE * (limits.position_max - limits.position_min)
-    inside = (bounds.position_min >= limits.position_min - margin).all(axis=0)
-    inside &= (bounds.position_max <= limits.position_max + margin).all(axis=0)
+    inside = (bounds.position_min >= limits.position_min - margin).all(axis=(0, 1))
+    inside &= (bounds.position_max <= limits.position_max + margin).all(axis=(0, 1))
     # the velocity limits shrink towards the position limits, so the extreme position of a part has the tightest one
     upper = limits.velocity_upper(bounds.position_max)
     lower = -limits.velocity_lower(bounds.position_min)
-    velocity = np.maximum(_share(bounds.velocity_max, upper), _share(-bounds.velocity_min, lower)).max(axis=0)
+    velocity = np.maximum(_share(bounds.velocity_max, upper), _share(-bounds.velocity_min, lower)).max(axis=(0, 1))
     return LimitUse(
         np.where(inside, 0.0, 1.0),
         velocity,
-        bounds.acceleration.max(axis=0) / limits.acceleration,
-        bounds.jerk.max(axis=0) / limits.jerk,
+        bounds.acceleration.max(axis=(0, 1)) / limits.acceleration,
+        bounds.jerk.max(axis=(0, 1)) / limits.jerk,
     )
 
 
 def _share(velocity: Array, limit: Array) -> Array:
-    """Velocity / limit, for velocities in the limit's direction; 0 for the others, infinite where the limit is 0."""
-    moving = np.maximum(velocity, 0.0)
-    moving[moving < 1e-12] = 0.0  # rounding of a joint that stands
-    return np.asarray(np.divide(moving, limit, out=np.where(moving > 0.0, np.inf, 0.0), where=limit > 0.0))
+    """Velocity / limit, for velocities in the limit's direction; 0 for the others."""
+    return np.asarray(np.maximum(velocity, 0.0) / np.maximum(limit, _STANDING))

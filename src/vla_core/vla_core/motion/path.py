@@ -14,9 +14,9 @@ from vla_core.motion.bounds import LimitShare
 from vla_core.motion.polynomial import Array, State
 from vla_core.ports import ChunkScheduler
 
-GRID_NS = 50_000_000  # samples are at most this far apart
+GRID_NS = 60_000_000  # samples are at most this far apart
 _RESTS = 1e-9  # slower than this is rest [rad/s or m/s]
-_MOST = 20  # steps of a path: what lies a second ahead is planned when it is nearer
+_MOST = 14  # steps of a path: what lies farther ahead is planned when it is nearer
 
 Admissible = Callable[[Array], Array]
 """(k, n) positions [rad or m] to (k,) booleans: where the joints may be."""

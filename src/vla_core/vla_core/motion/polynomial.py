@@ -25,6 +25,20 @@ _FACTORS = np.array(
     dtype=np.float64,
 )
 
+_EXPONENTS = np.maximum(_POWERS - np.arange(3)[:, None], 0)  # of the time, in position, velocity and acceleration
+
+# the quintic on [0, 1] from 0: its coefficients by the distance, and velocity and acceleration at the start and at the end
+_QUINTIC = np.array(
+    [
+        [0.0, 0.0, 0.0, 0.0, 0.0],
+        [0.0, 1.0, 0.0, 0.0, 0.0],
+        [0.0, 0.0, 0.5, 0.0, 0.0],
+        [10.0, -6.0, -1.5, -4.0, 0.5],
+        [-15.0, 8.0, 1.5, 7.0, -1.0],
+        [6.0, -3.0, -0.5, -3.0, 0.5],
+    ]
+)
+
 
 class State(NamedTuple):
     """Where joints are and how they move; every array has the same shape (..., n).
@@ -68,21 +82,21 @@ def quintic(duration_s: float | Array, start: State, end: State) -> Array:
         duration_s: of one segment, or (s, 1) of several [s].
         start, end: states (n,), or (s, n) for several segments.
     """
-    h = duration_s
-    distance = end.position - start.position
-    first = (
-        20.0 * distance
-        - (8.0 * end.velocity + 12.0 * start.velocity) * h
-        - (3.0 * start.acceleration - end.acceleration) * h**2
+    h = np.asarray(duration_s, dtype=np.float64)
+    # the distance and not the positions: their difference would lose digits that the jerk of a short segment needs
+    ends = np.stack(
+        [
+            end.position - start.position,
+            start.velocity * h,
+            start.acceleration * h**2,
+            end.velocity * h,
+            end.acceleration * h**2,
+        ],
+        axis=-2,
     )
-    second = (
-        -30.0 * distance
-        + (14.0 * end.velocity + 16.0 * start.velocity) * h
-        + (3.0 * start.acceleration - 2.0 * end.acceleration) * h**2
-    )
-    third = 12.0 * distance - 6.0 * (end.velocity + start.velocity) * h + (end.acceleration - start.acceleration) * h**2
-    low = (start.position, start.velocity, 0.5 * start.acceleration)
-    return np.stack([*low, first / (2.0 * h**3), second / (2.0 * h**4), third / (2.0 * h**5)], axis=-2)
+    coefficients = np.asarray((_QUINTIC @ ends) / h[..., None] ** _POWERS[:, None])
+    coefficients[..., 0, :] = start.position
+    return coefficients
 
 
 def derivative(coefficients: Array, times_s: Array, order: int) -> Array:
@@ -95,6 +109,5 @@ def derivative(coefficients: Array, times_s: Array, order: int) -> Array:
 
 
 def state_at(coefficients: Array, time_s: float) -> State:
-    """Position, velocity and acceleration (n,) at one time."""
-    t = np.array([time_s])
-    return State(*(derivative(coefficients, t, order)[0] for order in range(3)))
+    """Position, velocity and acceleration (n,) at one time, of coefficients that are finite."""
+    return State(*((_FACTORS[:3] * time_s**_EXPONENTS) @ coefficients))

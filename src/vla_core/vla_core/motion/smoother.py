@@ -19,6 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from math import sqrt
 from typing import Literal
 
 import numpy as np
@@ -148,14 +149,18 @@ class Smoother:
             use = limit_use(plan, self._limits)
             if use.within(self._share) and self._inside(plan, start.position):
                 if path is not None and kind == "tracking":
-                    middle_ns = splice_ns + path.count * path.step_ns // 2
-                    self._again_ns = middle_ns if path.capped else plan.end_ns - self._lead_ns
+                    self._again_ns = plan.end_ns - self._lead_ns
+                    if path.capped:  # before it slows down
+                        self._again_ns = now_ns + path.count * path.step_ns * 2 // 3
                 return Smoothed(plan, True, kind, use, splice_ns)
         return current
 
     def _candidates(self, path: Path | None, splice_ns: int, start: State) -> Iterator[tuple[Kind, MotionPlan]]:
         if path is not None:
+            hardest = self._hardest(path, start)
             for roughness, look_aheads, slower in _TRIES:
+                if look_aheads * self._look_ahead_ns * 1e-9 < hardest and (look_aheads, slower) != _TRIES[-1][1:]:
+                    continue
                 yield "tracking", self._tail(path, start, roughness, look_aheads, slower)
             goal = path.samples.position[min(path.count, _GOAL_NS // path.step_ns)]
             for reduction in _REDUCTIONS:
@@ -167,6 +172,17 @@ class Smoother:
                 yield "stop", MotionPlan.through([splice_ns + round(duration * 1e9)], [rest])
             if (tail := self._time_optimal.to_rest(start, splice_ns)) is not None:
                 yield "stop", tail
+
+    def _hardest(self, path: Path, start: State) -> float:
+        """The shortest time in which the path can be reached, by the acceleration alone [s]: shorter ones need not be tried.
+
+        A quintic that takes a distance d away in T has an acceleration of 5.8 d / T^2 at its peak; a velocity v, 3.9 v / T.
+        """
+        limit = self._limits.acceleration * self._share.acceleration
+        moving = path.samples.velocity[0] if path.count else 0.0
+        distance = float((np.abs(start.position - path.samples.position[0]) / limit).max())
+        velocity = float((np.abs(start.velocity - moving) / limit).max())
+        return max(sqrt(5.77 * distance), 3.9 * velocity)
 
     def _tail(self, path: Path, start: State, roughness: float, look_aheads: int, slower: int) -> MotionPlan:
         """Knots after the splice: the path to its rest, plus a deviation that goes from what it is now to zero."""
