@@ -5,19 +5,14 @@ What has been trained or measured already, with its figures beside it, is not do
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from bench.support.commands import figures_of
 from bench.support.figures import machine, publish
-from vla.environment import child_environment
-from vla.paths import checkout
-from vla_core.errors import VlaError
 from vla_policies import describe
 
 app = typer.Typer()
@@ -60,10 +55,6 @@ took as long as it says with whatever else the machine did then.
 {table}"""
 
 
-class PresetFailed(VlaError):
-    """A preset could not be trained or measured."""
-
-
 @app.command()
 def families(
     demonstrations: Annotated[Path, typer.Option(help="Folder of the episodes to train on.")],
@@ -101,9 +92,9 @@ def _row(
     folder.mkdir(parents=True, exist_ok=True)
     policy = folder / "policy"
     train = ["train", "--policy", preset, "--episodes", demonstrations, "--out", policy, "--device", device]
-    trained = _figures(folder / "train.json", [*train, *(["--steps", steps] if steps else [])])
+    trained = figures_of(folder / "train.json", [*train, *(["--steps", steps] if steps else [])])
     evaluate = ["eval", "--policy", policy, "--episodes", worlds, "--seed", seed, "--device", device]
-    measured = _figures(folder / f"eval_{worlds}_{seed}.json", evaluate)
+    measured = figures_of(folder / f"eval_{worlds}_{seed}.json", evaluate)
     known = describe(policy)
     latency = measured["policy_latency_ms"]
     return {
@@ -121,17 +112,6 @@ def _row(
         "rms_jerk": round(measured["rms_jerk"], 1),
         "violations": sum(measured["limit_violations"].values()),
     }
-
-
-def _figures(path: Path, arguments: Sequence[object]) -> dict[str, Any]:
-    """What a command of the suite has measured, now or in an earlier run."""
-    if not path.is_file():
-        command = [sys.executable, "-m", "vla", *map(str, arguments), "--json", str(path)]
-        done = subprocess.run(command, env=child_environment(threads=None), cwd=checkout())
-        if done.returncode != 0:
-            raise PresetFailed(f"{' '.join(command[2:])}: expected the exit code 0, found {done.returncode}")
-    figures: dict[str, Any] = json.loads(path.read_text())
-    return figures
 
 
 def _table(rows: Sequence[dict[str, Any]]) -> str:
