@@ -30,7 +30,8 @@ class ControllerCommands:
     """trajectories that the controller would not take: without a rest at the end, or with an end in the past"""
 
     def receive(self, plan: MotionPlan, at_ns: int) -> None:
-        """Takes a plan that arrives at a time."""
+        """Takes a plan that arrives at a time; messages do not overtake each other."""
+        at_ns = max(at_ns, self._arrived[-1][0]) if self._arrived else at_ns
         if plan.velocities[-1].any() or plan.end_ns < at_ns or (np.diff(plan.times_ns) <= 0).any():
             self.refused += 1
             return
