@@ -183,6 +183,8 @@ class Executor:
             self.counters.chunks_discarded += 1
             self.message = str(error)
             raise
+        if self._smoother is not None:
+            self._smoother.renew()
         self.counters.chunks_accepted += 1
         self.counters.chunks_late += self._starved_since_ns is not None
         if self.state is ExecutorState.ARMED:
