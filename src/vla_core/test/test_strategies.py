@@ -167,8 +167,17 @@ def test_a_conditioned_chunk_takes_over_at_its_time_and_not_when_it_arrives() ->
     scheduler = RealTimeChunking()
     scheduler.submit(chunk(np.zeros(20)), at(0))
     scheduler.submit(chunk(np.ones(10), start=8, observed=5), at(6))
-    assert [meant(scheduler, step) for step in (6, 7.9)] == pytest.approx([0.0, 0.0], abs=1e-9)
+    assert [meant(scheduler, step) for step in (6, 6.9, 7)] == pytest.approx([0.0] * 3, abs=1e-9)
+    assert 0.2 < meant(scheduler, 7.5) < 0.8  # from the last action before it to its own first one
     assert [meant(scheduler, step) for step in (8, 10)] == pytest.approx([1.0, 1.0])
+
+
+def test_what_is_meant_never_jumps_where_a_conditioned_chunk_takes_over() -> None:
+    scheduler = RealTimeChunking()
+    scheduler.submit(chunk(np.sin(0.2 * np.arange(20))), at(0))
+    scheduler.submit(chunk(np.sin(0.2 * np.arange(8, 28)) + 0.1, start=8, observed=5), at(6))
+    values = [meant(scheduler, step) for step in np.arange(6, 10, 0.01)]
+    assert np.abs(np.diff(values)).max() < 0.01
 
 
 def test_a_chunk_behind_its_delay_is_discarded_and_the_old_one_goes_on() -> None:

@@ -62,8 +62,10 @@ class RealTimeChunking:
                 f"observation, the delay that it was conditioned on, found it {(now_ns - chunk.start_ns) * 1e-6:.0f} ms "
                 "later; discarded"
             )
-        since_ns = chunk.start_ns if conditioned else now_ns
-        curve = ChunkCurve(self._joined(chunk) if conditioned else chunk, self._roughness)
+        joined = self._joined(chunk) if conditioned else chunk
+        # between the last action that is executed before the chunk and its own first one, the way is the chunk's already
+        since_ns = max(chunk.start_ns - (chunk.step_ns if joined is not chunk else 0), now_ns)
+        curve = ChunkCurve(joined, self._roughness)
         kept = [span for span in self._spans if span.since_ns < since_ns]
         self._spans = [*kept[self._index_at(kept, now_ns) :], _Span(since_ns, curve)]
 
