@@ -32,20 +32,13 @@ def chunk(first: float, observed: float, horizon: int = 20) -> ActionChunk:
 
 def test_a_delay_counts_for_a_window_of_chunks_and_is_forgotten_then() -> None:
     estimate = DelayEstimate(window=4)
-    assert estimate.next_ns() == 0
+    assert (estimate.longest_ns(), estimate.newest_ns()) == (0, 0)
     estimate.measured(3000)  # a warm-up
     found = []
     for delay in (90, 110, 100, 95, 105):
         estimate.measured(delay)
-        found.append(estimate.next_ns())
-    assert found == [3000, 3000, 3000, 110, 110]
-
-
-def test_a_quantile_leaves_rare_delays_out() -> None:
-    estimate = DelayEstimate(window=10, quantile=0.8)
-    for delay in (900, 10, 20, 30, 40, 50, 60, 70, 80, 90):
-        estimate.measured(delay)
-    assert estimate.next_ns() == 90
+        found.append((estimate.longest_ns(), estimate.newest_ns()))
+    assert found == [(3000, 90), (3000, 110), (3000, 100), (110, 95), (110, 105)]
 
 
 def test_every_horizon_asks_by_time_whatever_the_rate_of_observations() -> None:
@@ -122,6 +115,15 @@ def test_a_late_chunk_is_discarded_counted_and_the_next_one_expects_the_longer_d
     np.testing.assert_allclose(prefix.resampled(at(10), STEP, 20)[0], [10.0])  # still the first chunk
 
 
+def test_one_slow_inference_costs_one_chunk_its_prefix_and_not_ten() -> None:
+    requests = continued(delay_steps=17.0)
+    assert requests.asked(at(17)) is None  # three actions are left, and the newest took seventeen
+    requests.answered(chunk(0.0, observed=17), at(19))
+    prefix = requests.asked(at(22))
+    assert prefix is not None
+    assert prefix.delay == 15  # of the seventeen, as many as are left
+
+
 def test_plans_that_were_sent_count_to_the_delay() -> None:
     requests = continued(delay_steps=2.0, lead_ns=STEP // 2)
     prefix = requests.asked(at(5))
@@ -163,7 +165,7 @@ def test_a_new_run_begins_with_nothing_but_the_delays() -> None:
     requests.reset()
     assert requests.due(at(1))
     assert requests.asked(at(1)) is None
-    assert requests.estimate.next_ns() == 2 * STEP
+    assert requests.estimate.longest_ns() == 2 * STEP
 
 
 @pytest.mark.parametrize("strategy", get_args(Strategy))

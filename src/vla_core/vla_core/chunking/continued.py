@@ -14,10 +14,12 @@ from vla_core.chunking.delay import DelayEstimate
 class Continued:
     """Asks for chunks that go on from the one that is executed, and discards one that came later than it was asked for.
 
-    The delay that a chunk is conditioned on is the estimate, and the lead of the plans that the robot has been sent by then and
-    follows in any case, in whole steps of the policy. A chunk is asked for every ``execution_horizon`` steps, and never before
-    the last one has taken over, so that delay <= execution horizon <= action horizon - delay wherever the chunk is long enough.
-    Where what is executed ends before the next chunk can take over, and at the beginning, a chunk is conditioned on nothing.
+    The delay that a chunk is conditioned on is the longest of the last ones, and the lead of the plans that the robot has been
+    sent by then and follows in any case, in whole steps of the policy. Where that is more than is left of the executed chunk,
+    but the newest delay was less, it is what is left: one slow inference does not cost ten chunks their prefix. A chunk is asked
+    for every ``execution_horizon`` steps, and never before the last one has taken over, so that
+    delay <= execution horizon <= action horizon - delay wherever the chunk is long enough. Where what is executed ends before
+    the next chunk can take over, and at the beginning, a chunk is conditioned on nothing.
     Source: arXiv 2506.07339, algorithm 1.
 
     Args:
@@ -61,9 +63,13 @@ class Continued:
         executed = self._executed
         if executed is None or not executed.start_ns <= stamp_ns <= executed.end_ns:
             return None
-        delay = -(-(self.estimate.next_ns() + self._lead_ns) // executed.step_ns)
         left = (executed.end_ns - stamp_ns) // executed.step_ns + 1
-        if delay > left or delay >= self._action_horizon:
+        longest, newest = (
+            -(-(delay_ns + self._lead_ns) // executed.step_ns)
+            for delay_ns in (self.estimate.longest_ns(), self.estimate.newest_ns())
+        )
+        delay = min(longest, left, self._action_horizon - 1)
+        if delay < newest:
             return None
         free = min(max(self._execution_horizon, delay), self._action_horizon - delay)
         return ActionPrefix(executed, delay, free, self._decay)
