@@ -31,6 +31,7 @@ app = typer.Typer()
 _MS = 1_000_000
 _REST_NS = 20 * _MS  # how long the last commands must be one and the same
 _LONGEST_NS = 20_000 * _MS
+_MOVED = 1e-3  # [rad]
 _LATE = 0.05  # share of the ticks that take longer than they should
 _ANY_CHUNK = Safety(max_observation_age_ms=1e7, silence_ms=300.0, max_start_distance=1e308)
 
@@ -46,12 +47,14 @@ def execute(embodiment: Embodiment, tried: Case) -> tuple[ControllerCommands, in
     executor.expect_chunks(bool(random.random() < 0.5))
     commands = ControllerCommands(tried.start)
     period_ns = round(1e9 / tried.control_rate_hz)
-    chunks = list(tried.chunks)
+    chunks, speeds = list(tried.chunks), list(tried.speeds)
     last_ns = max([end for _, end in tried.holds] + [max(at, chunk.end_ns) for at, chunk in chunks])
     now_ns = rests_ns = 0
     while now_ns <= max(last_ns, rests_ns) + 100 * _MS and now_ns < _LONGEST_NS:
         while chunks and chunks[0][0] <= now_ns:
             _submit(executor, chunks.pop(0)[1], now_ns)
+        while speeds and speeds[0][0] <= now_ns:
+            executor.set_speed(speeds.pop(0)[1], now_ns)
         held = any(begin <= now_ns < end for begin, end in tried.holds)
         output = executor.stop(now_ns) if held else executor.tick(now_ns)
         assert output is not None
@@ -78,6 +81,7 @@ class Found:
     quality: CommandQuality = dataclasses.field(default_factory=CommandQuality)
     beyond: float = 0.0
     not_at_rest: int = 0
+    moved: int = 0
     refused: int = 0
     bad: list[dict[str, Any]] = dataclasses.field(default_factory=list)
     kinds: Counter[str] = dataclasses.field(default_factory=Counter)
@@ -93,6 +97,7 @@ def judge(limits: JointLimits, number: int, tried: Case, commands: ControllerCom
     found.quality = found.quality.merged(meter.quality)
     found.beyond = max(found.beyond, float(beyond))
     found.not_at_rest += not resting
+    found.moved += bool(np.ptp(positions, axis=0).max() > _MOVED)
     found.refused += commands.refused
     found.kinds[tried.kind] += 1
     if meter.quality.violations or not resting or commands.refused:
@@ -124,6 +129,7 @@ def main(
             "seed": seed,
             "violations": quality.violations,
             "not_at_rest": found.not_at_rest,
+            "moved": found.moved,
             "refused_by_controller": found.refused,
             "position_violations": quality.position,
             "velocity_violations": quality.velocity,

@@ -64,7 +64,7 @@ def case(limits: JointLimits, names: tuple[str, ...], seed: int, number: int) ->
     chunks.sort(key=lambda pair: pair[0])
     holds = [(at, at + int(random.integers(1, 400)) * _MS) for at in random.integers(0, 1500, random.integers(0, 3)) * _MS]
     speeds = [
-        (int(at) * _MS, float(random.choice([0.1, 0.5, 0.8, 1.0])))
+        (int(at) * _MS, float(random.choice([0.3, 0.5, 0.8, 1.0])))
         for at in sorted(random.integers(0, 1500, random.choice([0, 0, 2])))
     ]
     return Case(

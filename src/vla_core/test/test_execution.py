@@ -192,7 +192,7 @@ def on_a_slow_machine(executor: Executor, seed: int, withdraws: bool) -> list[np
     plan = MotionPlan.at_rest(HOME, 0)
     arriving: list[tuple[int, MotionPlan]] = []
     positions: list[np.ndarray] = []
-    next_tick_ms = 0
+    next_tick_ms = next_chunk_ms = 0
     for now_ms in range(4000):
         while arriving and arriving[0][0] <= now_ms * MS:
             plan = arriving.pop(0)[1]
@@ -200,7 +200,8 @@ def on_a_slow_machine(executor: Executor, seed: int, withdraws: bool) -> list[np
         if now_ms < next_tick_ms:
             continue
         now_ns = now_ms * MS
-        if now_ms % 160 < 10:
+        if now_ms >= next_chunk_ms:
+            next_chunk_ms = now_ms + 160
             actions = sine_chunk(now_ns, horizon=45, amplitude=0.3, hz=0.5)
             actions[:, :7] += random.normal(scale=0.02, size=7)  # chunks that do not agree
             executor.submit(chunk_of(actions, now_ns), now_ns)

@@ -17,11 +17,14 @@ from enum import Enum
 import numpy as np
 
 from vla_core.action_chunk import ActionChunk, validate_chunk
+from vla_core.chunking.curve import Reference
 from vla_core.embodiment import Embodiment, JointLimits
 from vla_core.errors import ChunkDiscarded, ChunkError, EmbodimentMismatch, LimitError
 from vla_core.execution.gripper import GripperSwitch
 from vla_core.motion.polynomial import Array, State
+from vla_core.motion.region import Region
 from vla_core.motion.smoother import Smoothed, Smoother
+from vla_core.motion.speed import SpeedScaled
 from vla_core.ports import ChunkScheduler
 
 _MS = 1_000_000
@@ -74,9 +77,10 @@ class Executor:
     Args:
         embodiment: limits, action names, safety and motion settings.
         scheduler: the strategy that says what the chunks ask for at a time.
+        region: where the arm may be beside its joints' limits; None: anywhere.
     """
 
-    def __init__(self, embodiment: Embodiment, scheduler: ChunkScheduler) -> None:
+    def __init__(self, embodiment: Embodiment, scheduler: ChunkScheduler, region: Region | None = None) -> None:
         """Raises EmbodimentMismatch if the robot's actions are not joint positions."""
         if embodiment.action.kind != "joint_position":
             raise EmbodimentMismatch(
@@ -86,9 +90,10 @@ class Executor:
         self.state = ExecutorState.DISARMED
         self.message = ""
         self.counters = Counters()
-        self.scheduler = scheduler
+        self.scheduler = SpeedScaled(scheduler)
         self._embodiment = embodiment
         self._limits = JointLimits.of(embodiment)
+        self._region = region
         self._joints = slice(0, len(embodiment.joints))
         self._on_its_way_ns = round(_ON_ITS_WAY * embodiment.motion.lead_ms * _MS)
         self._smoother: Smoother | None = None
@@ -128,7 +133,7 @@ class Executor:
                 f"expected an arm that stands still before arming, found {name} at {velocity[fastest]:.3f} rad/s "
                 f"(at most {_STANDING})"
             )
-        self._smoother = Smoother(self._limits, self._embodiment.motion, position, now_ns)
+        self._smoother = Smoother(self._limits, self._embodiment.motion, position, now_ns, self._region)
         self._gripper = GripperSwitch(self._embodiment.gripper, finger) if self._embodiment.gripper else None
         self.scheduler.reset()
         self.counters = Counters()
@@ -151,6 +156,10 @@ class Executor:
         """Latches a fault; the next tick plans the stop."""
         if self.state not in (ExecutorState.DISARMED, ExecutorState.FAULT):
             self._enter(ExecutorState.FAULT, reason)
+
+    def set_speed(self, speed: float, now_ns: int) -> None:
+        """Passes what the chunks ask for at a share of its speed from now on, in (0, 1]; other shares are a LimitError."""
+        self.scheduler.set_speed(speed, now_ns)
 
     # -- chunks ------------------------------------------------------------------------------------------------------
 
@@ -226,9 +235,10 @@ class Executor:
             return None
         if self.state is ExecutorState.FAULT:
             return self.stop(now_ns)
-        self._watch_for_silence(now_ns)
+        reference = self.scheduler.reference_at(now_ns)
+        self._watch_for_silence(reference, now_ns)
         smoothed = self._smoother.track(self.scheduler, self._joints, now_ns)
-        return Output(smoothed, self._gripper_change(now_ns), not self._shadow)
+        return Output(smoothed, self._gripper_change(reference), not self._shadow)
 
     def in_time(self, output: Output, now_ns: int) -> bool:
         """Whether the plan of an output may still be sent, asked just before; one that may not is withdrawn.
@@ -244,9 +254,9 @@ class Executor:
         self.counters.plans_withdrawn += 1
         return False
 
-    def _watch_for_silence(self, now_ns: int) -> None:
+    def _watch_for_silence(self, reference: Reference | None, now_ns: int) -> None:
         """Starvation is a fault while a policy runs, and the end of a run when none does."""
-        if self.scheduler.reference_at(now_ns) is not None or self.scheduler.ruling is None:
+        if reference is not None or self.scheduler.ruling is None:
             self._starved_since_ns = None
             return
         if not self._chunks_expected:
@@ -260,8 +270,7 @@ class Executor:
         if now_ns - self._starved_since_ns > silence_ms * _MS:
             self.fault(f"no usable action for {silence_ms:.0f} ms although the policy is running; the arm was stopped")
 
-    def _gripper_change(self, now_ns: int) -> float | None:
-        reference = self.scheduler.reference_at(now_ns)
+    def _gripper_change(self, reference: Reference | None) -> float | None:
         if self._gripper is None or reference is None:
             return None
         return self._gripper.update(float(reference.position[len(self._embodiment.joints)]))

@@ -39,14 +39,25 @@ from vla_core.ports import ChunkScheduler
 
 _MS = 1_000_000
 _PLANNED = 0.95  # share of the allowed that is planned with: bounds are a little wider than what they bound
-_POSITION_MARGIN = 0.005  # a path ends this far from the position limits [rad or m]
+_POSITION_MARGIN = 0.005  # a path is followed up to this far from the position limits [rad or m]
+_EDGE_VELOCITY = 0.1  # and where the velocity limit has not shrunk below this: none could slow down into less [rad/s or m/s]
 _AGAIN_NS = 50 * _MS  # when what is asked for cannot be done, it is looked at again after this long
 _REGION_TOLERANCE = 1e-9  # of a clearance [m]
 _GOAL_NS = 200 * _MS  # where nothing can be followed, the arm goes to where the path is this much later
 
 # how often the noise of the path is taken out (roughness), over how many look-aheads the path is reached, and how many times
 # longer than needed the slow-down is
-_TRIES = ((0.0, 1, 1), (0.0, 2, 1), (0.0, 4, 2), (1.0, 4, 2), (30.0, 8, 2), (0.0, 16, 4))
+_TRIES = (
+    (0.0, 1, 1),
+    (0.0, 2, 1),
+    (0.0, 2, 2),
+    (0.0, 4, 2),
+    (1.0, 4, 2),
+    (0.0, 4, 4),
+    (30.0, 8, 2),
+    (0.0, 8, 4),
+    (0.0, 16, 4),
+)
 _REDUCTIONS = (1.0, 0.5, 0.25)
 
 Kind = Literal["tracking", "time_optimal", "stop"]
@@ -91,7 +102,7 @@ class Smoother:
         self._lead_ns = round(motion.lead_ms * _MS)
         self._region = region
         self._time_optimal = TimeOptimal(limits, self._planned)
-        self._low, self._high = limits.position_min + _POSITION_MARGIN, limits.position_max - _POSITION_MARGIN
+        self._low, self._high = _followed(limits)
         plan = MotionPlan.at_rest(np.asarray(position, dtype=np.float64), now_ns)
         self._decided = self._before = Smoothed(plan, False, "stop", limit_use(plan, limits), now_ns)
         self._planned_for: object = None  # the ruling chunk when it was decided
@@ -157,10 +168,7 @@ class Smoother:
 
     def _candidates(self, path: Path | None, splice_ns: int, start: State) -> Iterator[tuple[Kind, MotionPlan]]:
         if path is not None:
-            hardest = self._hardest(path, start)
-            for roughness, look_aheads, slower in _TRIES:
-                if look_aheads * self._look_ahead_ns * 1e-9 < hardest and (look_aheads, slower) != _TRIES[-1][1:]:
-                    continue
+            for roughness, look_aheads, slower in self._tries(path, start):
                 yield "tracking", self._tail(path, start, roughness, look_aheads, slower)
             goal = path.samples.position[min(path.count, _GOAL_NS // path.step_ns)]
             for reduction in _REDUCTIONS:
@@ -172,6 +180,18 @@ class Smoother:
                 yield "stop", MotionPlan.through([splice_ns + round(duration * 1e9)], [rest])
             if (tail := self._time_optimal.to_rest(start, splice_ns)) is not None:
                 yield "stop", tail
+
+    def _tries(self, path: Path, start: State) -> Iterator[tuple[float, int, int]]:
+        """What is worth trying for a path: not what the acceleration alone rules out, and nothing twice."""
+        hardest = self._hardest(path, start)
+        rests = path.slow_down_steps(self._limits, self._share) == 0
+        tried = None
+        for roughness, look_aheads, slower in _TRIES:
+            too_hard = look_aheads * self._look_ahead_ns * 1e-9 < hardest and look_aheads < _TRIES[-1][1]
+            if too_hard or (rests and (roughness, look_aheads) == tried):
+                continue
+            tried = (roughness, look_aheads)
+            yield roughness, look_aheads, slower
 
     def _hardest(self, path: Path, start: State) -> float:
         """The shortest time in which the path can be reached, by the acceleration alone [s]: shorter ones need not be tried.
@@ -230,6 +250,17 @@ class _Nothing:
 
     def reset(self) -> None:
         return
+
+
+def _followed(limits: JointLimits) -> tuple[Array, Array]:
+    """Lowest and highest positions (n,) to which a path is followed."""
+    upper, lower = limits.upper_offset < _EDGE_VELOCITY, limits.lower_offset < _EDGE_VELOCITY
+    above = (_EDGE_VELOCITY - limits.upper_offset) ** 2 / limits.upper_gain
+    below = (_EDGE_VELOCITY - limits.lower_offset) ** 2 / limits.lower_gain
+    low = np.where(lower, limits.lower_position + below, -np.inf)
+    high = np.where(upper, limits.upper_position - above, np.inf)
+    margin = _POSITION_MARGIN
+    return np.maximum(low, limits.position_min + margin), np.minimum(high, limits.position_max - margin)
 
 
 def _outside(position: Array, limits: JointLimits) -> str:
