@@ -42,16 +42,21 @@ class Evaluated:
 
 @pytest.fixture(scope="module")
 def evaluated(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Evaluated]:
-    """Three evaluations of the fake policy at the same time: one, the same again, and one with the other strategy."""
-    strategies = {"one": "receding_horizon", "again": "receding_horizon", "other": "temporal_ensembling"}
+    """Evaluations of the fake policy at the same time: one, the same again, and others with another strategy."""
+    strategies = {
+        "one": ("receding_horizon",),
+        "again": ("receding_horizon",),
+        "other": ("temporal_ensembling",),
+        "slow": ("real_time_chunking", "--inference-delay-ms", "150"),
+    }
     folder = tmp_path_factory.mktemp("eval")
     common = ("--policy", "fake", "--episodes", 2, "--seed", 3, "--limit", 1.2)
     with ExitStack() as stack:
         running = {}
-        for name, strategy in strategies.items():
+        for name, given in strategies.items():
             outputs = ("--json", folder / f"{name}.json", "--trace", folder / name)
             started = subprocess.Popen(
-                command(*common, "--strategy", strategy, *outputs),
+                command(*common, "--strategy", *given, *outputs),
                 env=os.environ | {"COLUMNS": "200"},
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
@@ -110,6 +115,17 @@ def test_the_other_strategy_keeps_the_limits_too(evaluated: dict[str, Evaluated]
     assert figures["limit_violations"] == dict.fromkeys(KINDS, 0)
     assert figures["command_rate_hz"] > 90.0
     assert figures["rms_jerk"] != evaluated["one"].figures["rms_jerk"]
+
+
+def test_real_time_chunking_with_a_slow_policy_loses_no_chunk(evaluated: dict[str, Evaluated]) -> None:
+    """The first chunk is conditioned on nothing, and measures the delay that all the others are conditioned on."""
+    figures = evaluated["slow"].figures
+    assert (figures["strategy"], figures["inference_delay_ms"]) == ("real_time_chunking", 150.0)
+    assert figures["limit_violations"] == dict.fromkeys(KINDS, 0)
+    assert figures["chunks"] >= 2 * 3
+    assert figures["chunks_refused"] == 0
+    assert figures["success_rate"] == 0.0
+    assert [episode["message"] for episode in figures["per_episode"]] == ["", ""]
 
 
 # -- the figures, from the trace and the limits alone ----------------------------------------------------------------------

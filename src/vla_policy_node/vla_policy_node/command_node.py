@@ -118,7 +118,12 @@ class CommandNode:
 
     def _on_disarm(self, request: Disarm.Request, response: Disarm.Response) -> Disarm.Response:
         self._stop_and_disarm()
-        self._host.node.get_logger().info(f"disarmed: {request.reason or 'asked to'}")
+        counters = self._executor.counters
+        self._host.node.get_logger().info(
+            f"disarmed: {request.reason or 'asked to'}; chunks: {counters.chunks_accepted} taken, {counters.chunks_refused} "
+            f"refused, {counters.chunks_discarded} of them discarded, {counters.chunks_late} late; ticks starved: "
+            f"{counters.ticks_starved}"
+        )
         self._publish_status(self._host.clock.now_ns())
         response.accepted = True
         return response

@@ -196,6 +196,10 @@ class PolicyNode:
         now_ns = self._host.clock.now_ns()
         self._runner.stop()
         self._publish_status(now_ns)
+        if self._runner.chunks_discarded:
+            self._host.node.get_logger().warning(
+                f"{self._runner.chunks_discarded} chunks took longer than they were conditioned on, and were discarded"
+            )
         fault = self._runner.state is RunnerState.FAULT
         if goal.is_cancel_requested:
             goal.canceled()
