@@ -87,7 +87,9 @@ class Found:
     kinds: Counter[str] = dataclasses.field(default_factory=Counter)
 
 
-def judge(limits: JointLimits, number: int, tried: Case, commands: ControllerCommands, end_ns: int, found: Found) -> None:
+def judge(
+    limits: JointLimits, number: int, tried: Case, commands: ControllerCommands, end_ns: int, found: Found
+) -> None:
     """Measures what a sequence made the controller command."""
     positions = commands.positions(end_ns)
     meter = CommandMeter(limits, CYCLE_NS * 1e-9)

@@ -62,7 +62,9 @@ def case(limits: JointLimits, names: tuple[str, ...], seed: int, number: int) ->
         actions = np.column_stack([actions_of(times_s), random.uniform(-1.0, 1.0, horizon)])
         chunks.append((arrival_ns, ActionChunk(actions, names, begin_ns, step_ns, begin_ns, "bench", sequence)))
     chunks.sort(key=lambda pair: pair[0])
-    holds = [(at, at + int(random.integers(1, 400)) * _MS) for at in random.integers(0, 1500, random.integers(0, 3)) * _MS]
+    holds = [
+        (at, at + int(random.integers(1, 400)) * _MS) for at in random.integers(0, 1500, random.integers(0, 3)) * _MS
+    ]
     speeds = [
         (int(at) * _MS, float(random.choice([0.3, 0.5, 0.8, 1.0])))
         for at in sorted(random.integers(0, 1500, random.choice([0, 0, 2])))
@@ -117,8 +119,10 @@ def _arrivals(timing: str, rate_hz: float, random: np.random.Generator) -> list[
 
 
 def _start(limits: JointLimits, random: np.random.Generator) -> Array:
-    """Anywhere inside the position limits, some joints exactly at them."""
+    """Anywhere inside the position limits; in one of four sequences some joints exactly at them."""
     start = random.uniform(limits.position_min, limits.position_max)
+    if random.random() < 0.75:
+        return np.asarray(np.clip(start, limits.position_min + 0.03, limits.position_max - 0.03))
     which = random.random(len(start))
     start = np.where(which < 0.05, limits.position_min, start)
     return np.where(which > 0.95, limits.position_max, start)
@@ -133,7 +137,10 @@ Kind = Callable[[JointLimits, Array, np.random.Generator], Actions]
 def _anywhere(limits: JointLimits, random: np.random.Generator, beyond: float, count: int | None = None) -> Array:
     span = limits.position_max - limits.position_min
     size = None if count is None else (count, len(span))
-    return np.asarray(random.uniform(limits.position_min - beyond * span, limits.position_max + beyond * span, size))
+    anywhere = random.uniform(limits.position_min, limits.position_max, size)
+    # one joint in ten out of its range: an arm that is asked for nothing else stands, and shows nothing
+    outside = random.uniform(limits.position_min - beyond * span, limits.position_max + beyond * span, size)
+    return np.asarray(np.where(random.random(anywhere.shape) < 0.1, outside, anywhere))
 
 
 def _constant(limits: JointLimits, start: Array, random: np.random.Generator) -> Actions:
@@ -154,7 +161,8 @@ def _scattered(beyond: float) -> Kind:
 def _steps_at_limits(limits: JointLimits, start: Array, random: np.random.Generator) -> Actions:
     def actions(times: Array) -> Array:
         high = random.random((len(times), len(start))) < random.choice([0.0, 0.5, 1.0])
-        return np.where(high, limits.position_max, limits.position_min)
+        before = random.choice([0.0, 0.004, 0.03])
+        return np.where(high, limits.position_max - before, limits.position_min + before)
 
     return actions
 
@@ -162,7 +170,8 @@ def _steps_at_limits(limits: JointLimits, start: Array, random: np.random.Genera
 def _extremes(limits: JointLimits, start: Array, random: np.random.Generator) -> Actions:
     def actions(times: Array) -> Array:
         size = 10.0 ** random.uniform(-300, 300, (len(times), len(start)))
-        return np.asarray(random.choice([-1.0, 1.0], size.shape) * size)
+        usual = np.tile(_anywhere(limits, random, 0.0), (len(times), 1))
+        return np.where(random.random(size.shape) < random.choice([0.0, 0.01, 1.0]), size, usual)
 
     return actions
 
@@ -183,8 +192,10 @@ def _into_limit(limits: JointLimits, start: Array, random: np.random.Generator) 
     if random.random() < 0.5:
         velocity *= np.eye(len(start))[random.integers(len(start))]
     ramp_s = 2.0 * limits.velocity / limits.acceleration
-    return lambda times: start + velocity * (
-        np.where(times[:, None] < ramp_s, times[:, None] ** 2 / (2 * ramp_s), times[:, None] - ramp_s / 2)
+    return lambda times: (
+        start
+        + velocity
+        * (np.where(times[:, None] < ramp_s, times[:, None] ** 2 / (2 * ramp_s), times[:, None] - ramp_s / 2))
     )
 
 

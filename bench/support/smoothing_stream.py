@@ -1,4 +1,4 @@
-"""A stream of chunks as a policy gives them: knots with noise, chunks that do not agree; and what linear interpolation makes of it."""
+"""A stream of chunks as a policy gives them, with noise and chunks that do not agree; and linear interpolation of it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ class Stream:
 
     Attributes:
         chunks: with their times of arrival [ns].
-        amplitude, hz, phase, middle: (waves, n), (waves, n), (waves, n), (n,) of the movement, a sum of sines [rad, Hz, rad, rad].
+        amplitude, hz, phase: (waves, n) of the movement, a sum of sines [rad, Hz, rad].
+        middle: (n,) around which they are [rad].
     """
 
     chunks: list[tuple[int, ActionChunk]]

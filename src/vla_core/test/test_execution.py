@@ -187,7 +187,7 @@ def test_a_stop_is_planned_once_and_ends() -> None:
 
 
 def on_a_slow_machine(executor: Executor, seed: int, withdraws: bool) -> list[np.ndarray]:
-    """Four seconds in which a tick takes up to three times the lead, and a plan up to 5 ms to the controller, which joins it then."""
+    """Four seconds in which a tick takes up to three times the lead, and a plan up to 5 ms to the controller."""
     random = np.random.default_rng(seed)
     plan = MotionPlan.at_rest(HOME, 0)
     arriving: list[tuple[int, MotionPlan]] = []

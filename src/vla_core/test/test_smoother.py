@@ -167,7 +167,9 @@ def test_a_path_out_of_the_range_is_followed_up_to_it_and_slowed_down_along_itse
     along = 0.8 * np.where(times < 0.5, times**2, times - 0.25)  # at 0.8 rad/s from half a second on
     for number in range(6):
         first = 25 * number
-        commanded.scheduler.submit(chunk_of(HOME + along[first : first + 50, None] * direction, first * STEP), first * STEP)
+        commanded.scheduler.submit(
+            chunk_of(HOME + along[first : first + 50, None] * direction, first * STEP), first * STEP
+        )
         commanded.run(range(50 * number, 50 * number + 50))
     commanded.run(range(300, 400))
     assert commanded.quality.violations == 0
@@ -199,7 +201,8 @@ BOX = TcpBox(np.array([-1.0, -1.0, -1.0]), np.array([0.1, 1.0, 1.0]), tcp)
 
 
 @pytest.mark.parametrize(
-    "region", [BOX, SelfDistance(0.05, lambda q: 0.15 - tcp(q)[:, 0]), AllOf([BOX, SelfDistance(0.0, lambda q: q[:, 5])])]
+    "region",
+    [BOX, SelfDistance(0.05, lambda q: 0.15 - tcp(q)[:, 0]), AllOf([BOX, SelfDistance(0.0, lambda q: q[:, 5])])],
 )
 def test_the_arm_slows_down_along_its_path_before_it_leaves_a_region(region: Region) -> None:
     commanded = Commanded(region=region)

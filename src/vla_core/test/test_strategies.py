@@ -7,6 +7,8 @@ from typing import get_args
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from vla_core.action_chunk import ActionChunk
 from vla_core.chunking import (
@@ -78,6 +80,36 @@ def test_a_path_that_nothing_follows_slows_down_along_itself(strategy: Strategy)
     assert np.abs(np.diff(velocity)).max() < 0.1
     begin = np.searchsorted(times, at(19) - EASE_NS)
     assert np.all(np.diff(np.abs(velocity[begin + 100 :])) <= 0)  # it only gets slower
+
+
+@settings(max_examples=40, deadline=None)
+@given(seed=st.integers(0, 100_000), strategy=st.sampled_from(EVERY))
+def test_whatever_chunks_come_the_path_ends_at_rest_when_it_is_said_to(seed: int, strategy: Strategy) -> None:
+    """At other rates, of other lengths, in any order, late and early: what is meant is finite up to its end, and nothing behind."""
+    random = np.random.default_rng(seed)
+    scheduler = scheduler_for(strategy, float(random.choice([0.0, 5.0])), 0.01)
+    now_ns = NOW
+    for sequence in range(12):
+        now_ns += int(random.integers(0, 4 * STEP))
+        observed_ns = now_ns - int(random.integers(0, 6 * STEP))
+        actions = random.normal(size=(int(random.integers(1, 20)), 2))
+        start_ns = observed_ns + int(random.choice([0, 3 * STEP]))
+        step_ns = int(random.integers(STEP // 4, 2 * STEP))
+        try:
+            scheduler.submit(
+                ActionChunk(actions, ("a", "b"), start_ns, step_ns, observed_ns, sequence=sequence), now_ns
+            )
+        except ChunkDiscarded:
+            assert strategy == "real_time_chunking"
+        runs_out_ns = scheduler.runs_out_ns
+        assert runs_out_ns is not None
+        end = scheduler.reference_at(runs_out_ns)
+        assert end is not None
+        assert end.velocity == pytest.approx(np.zeros(2), abs=1e-6)
+        assert strategy == "synchronous" or scheduler.reference_at(runs_out_ns + 1) is None
+        for time_ns in np.linspace(now_ns, max(now_ns, runs_out_ns), 9).astype(np.int64).tolist():
+            reference = scheduler.reference_at(time_ns)
+            assert reference is None or np.isfinite(reference).all()
 
 
 def test_easing_covers_what_it_slows_down_and_no_more() -> None:

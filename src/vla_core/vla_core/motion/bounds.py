@@ -6,7 +6,6 @@ the segment is halved. That costs a few matrix products, needs no root finding, 
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from math import comb
 from typing import NamedTuple
 

@@ -11,15 +11,13 @@ import numpy as np
 
 from vla_core.embodiment.limits import JointLimits
 from vla_core.motion.bounds import LimitShare
-from vla_core.motion.polynomial import Array, State
+from vla_core.motion.polynomial import State
+from vla_core.motion.room import Room
 from vla_core.ports import ChunkScheduler
 
 GRID_NS = 60_000_000  # samples are at most this far apart
 _RESTS = 1e-9  # slower than this is rest [rad/s or m/s]
 _MOST = 14  # steps of a path: what lies farther ahead is planned when it is nearer
-
-Admissible = Callable[[Array], Array]
-"""(k, n) positions [rad or m] to (k,) booleans: where the joints may be."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,14 +83,14 @@ class Path:
         )
 
 
-def path_from(scheduler: ChunkScheduler, joints: slice, start_ns: int, admissible: Admissible) -> Path | None:
+def path_from(scheduler: ChunkScheduler, joints: slice, start_ns: int, room: Room) -> Path | None:
     """The path from a time on, as far as it is admissible; None where nothing admissible is asked for.
 
     Args:
         scheduler: answers what is meant at a time.
         joints: which of the action's dimensions are the joints.
         start_ns: when the path begins [ns].
-        admissible: tells where the joints may be.
+        room: where the joints may be.
     """
     runs_out_ns = scheduler.runs_out_ns
     if runs_out_ns is None or runs_out_ns < start_ns:
@@ -111,17 +109,18 @@ def path_from(scheduler: ChunkScheduler, joints: slice, start_ns: int, admissibl
     if not found:
         return None
     samples = np.array(found)[:, :, joints]  # (k, 3, n)
+    path = State(samples[:, 0], samples[:, 1], samples[:, 2])
     with np.errstate(invalid="ignore", over="ignore"):
-        good = admissible(samples[:, 0]) & np.isfinite(samples.sum(axis=(1, 2)))
+        good = room.admits(path)
     usable = int(good.argmin()) if not good.all() else len(good)
     if usable == 0:
         return None
     capped = usable == count + 1 and span_ns < left_ns
-    kept = State(samples[:usable, 0], samples[:usable, 1], samples[:usable, 2])
-    return Path(start_ns, step_ns, kept, capped, functools.partial(_reference_at, scheduler, joints))
+    kept = room.held(State(*(part[:usable] for part in path)))
+    return Path(start_ns, step_ns, kept, capped, functools.partial(_reference_at, scheduler, joints, room))
 
 
-def _reference_at(scheduler: ChunkScheduler, joints: slice, time_ns: int) -> State:
+def _reference_at(scheduler: ChunkScheduler, joints: slice, room: Room, time_ns: int) -> State:
     reference = scheduler.reference_at(time_ns)
     assert reference is not None, "a path lies where the reference is"
-    return State(*(part[joints] for part in reference))
+    return room.held(State(*(part[joints] for part in reference)))

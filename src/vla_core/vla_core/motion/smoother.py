@@ -34,15 +34,13 @@ from vla_core.motion.path import Path, path_from
 from vla_core.motion.plan import MotionPlan
 from vla_core.motion.polynomial import Array, State
 from vla_core.motion.region import Region
+from vla_core.motion.room import Room
 from vla_core.motion.time_optimal import TimeOptimal
 from vla_core.ports import ChunkScheduler
 
 _MS = 1_000_000
 _PLANNED = 0.95  # share of the allowed that is planned with: bounds are a little wider than what they bound
-_POSITION_MARGIN = 0.005  # a path is followed up to this far from the position limits [rad or m]
-_EDGE_VELOCITY = 0.1  # and where the velocity limit has not shrunk below this: none could slow down into less [rad/s or m/s]
 _AGAIN_NS = 50 * _MS  # when what is asked for cannot be done, it is looked at again after this long
-_REGION_TOLERANCE = 1e-9  # of a clearance [m]
 _GOAL_NS = 200 * _MS  # where nothing can be followed, the arm goes to where the path is this much later
 
 # how often the noise of the path is taken out (roughness), over how many look-aheads the path is reached, and how many times
@@ -100,9 +98,8 @@ class Smoother:
         self._planned = LimitShare(*(_PLANNED * share for share in self._share))
         self._look_ahead_ns = round(motion.look_ahead_ms * _MS)
         self._lead_ns = round(motion.lead_ms * _MS)
-        self._region = region
+        self._room = Room.within(limits, region)
         self._time_optimal = TimeOptimal(limits, self._planned)
-        self._low, self._high = _followed(limits)
         plan = MotionPlan.at_rest(np.asarray(position, dtype=np.float64), now_ns)
         self._decided = self._before = Smoothed(plan, False, "stop", limit_use(plan, limits), now_ns)
         self._planned_for: object = None  # the ruling chunk when it was decided
@@ -149,7 +146,7 @@ class Smoother:
     def _next(self, scheduler: ChunkScheduler, joints: slice, now_ns: int) -> Smoothed:
         splice_ns = now_ns + self._lead_ns
         current = self._decided
-        path = path_from(scheduler, joints, splice_ns, self._admissible)
+        path = path_from(scheduler, joints, splice_ns, self._room)
         self._again_ns = now_ns if path is None else now_ns + _AGAIN_NS
         if path is None and current.kind == "stop":
             # a stop is planned once: planned anew at every tick from where it has come to, it would never end
@@ -158,7 +155,7 @@ class Smoother:
         for kind, tail in self._candidates(path, splice_ns, start):
             plan = current.plan.spliced(splice_ns, tail, keep_from_ns=now_ns)
             use = limit_use(plan, self._limits)
-            if use.within(self._share) and self._inside(plan, start.position):
+            if use.within(self._share) and self._room.keeps(plan):
                 if path is not None and kind == "tracking":
                     self._again_ns = plan.end_ns - self._lead_ns
                     if path.capped:  # before it slows down
@@ -221,20 +218,6 @@ class Smoother:
         times_ns = path.start_ns + path.step_ns * np.array(steps, dtype=np.int64)
         return MotionPlan(times_ns, *(part + more for part, more in zip(states, away, strict=True)))
 
-    def _admissible(self, positions: Array) -> Array:
-        """(k, n) positions to (k,) booleans: inside the position limits, less a margin, and inside the region."""
-        inside = ((positions >= self._low) & (positions <= self._high)).all(axis=1)
-        if self._region is not None and inside.any():
-            inside[inside] = self._region.clearance(positions[inside]) >= 0.0
-        return np.asarray(inside)
-
-    def _inside(self, plan: MotionPlan, start: Array) -> bool:
-        """Whether the plan stays in the region; an arm that is outside of it may come back, and not go farther out."""
-        if self._region is None:
-            return True
-        clearance = self._region.clearance(np.concatenate([start[None], plan.sampled()]))
-        return bool((clearance[1:] >= min(0.0, clearance[0]) - _REGION_TOLERANCE).all())
-
 
 class _Nothing:
     """A scheduler without chunks."""
@@ -250,17 +233,6 @@ class _Nothing:
 
     def reset(self) -> None:
         return
-
-
-def _followed(limits: JointLimits) -> tuple[Array, Array]:
-    """Lowest and highest positions (n,) to which a path is followed."""
-    upper, lower = limits.upper_offset < _EDGE_VELOCITY, limits.lower_offset < _EDGE_VELOCITY
-    above = (_EDGE_VELOCITY - limits.upper_offset) ** 2 / limits.upper_gain
-    below = (_EDGE_VELOCITY - limits.lower_offset) ** 2 / limits.lower_gain
-    low = np.where(lower, limits.lower_position + below, -np.inf)
-    high = np.where(upper, limits.upper_position - above, np.inf)
-    margin = _POSITION_MARGIN
-    return np.maximum(low, limits.position_min + margin), np.minimum(high, limits.position_max - margin)
 
 
 def _outside(position: Array, limits: JointLimits) -> str:
