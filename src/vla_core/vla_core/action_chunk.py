@@ -39,6 +39,10 @@ class ActionChunk:
         """When the last action is meant [ns]."""
         return self.start_ns + (len(self.actions) - 1) * self.step_ns
 
+    def passed(self, time_ns: int) -> bool:
+        """Whether all of it has passed: an action is meant for a step."""
+        return self.end_ns + self.step_ns < time_ns
+
     def times_ns(self) -> NDArray[np.int64]:
         """When each action is meant (action_horizon,) [ns]."""
         return self.start_ns + self.step_ns * np.arange(len(self.actions), dtype=np.int64)

@@ -43,8 +43,10 @@ class FixedBlend:
         )
 
     def submit(self, chunk: ActionChunk, now_ns: int) -> None:
-        """Takes a chunk. One that was inferred from an older observation than the one before is left aside."""
+        """Takes a chunk. One that has passed, or was inferred from an older observation than the one before, is left aside."""
         before = self._meant.ruling
+        if chunk.passed(now_ns):
+            return
         if before is not None and chunk.observation_ns < before.observation_ns:
             return
         blended = self._with_what_was_meant(chunk)

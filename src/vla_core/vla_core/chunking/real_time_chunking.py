@@ -47,7 +47,7 @@ class RealTimeChunking:
         self._spans: list[_Span] = []  # in the order in which they are followed
 
     def submit(self, chunk: ActionChunk, now_ns: int) -> None:
-        """Takes a chunk. One that was inferred from an older observation than the newest is left aside.
+        """Takes a chunk. One that has passed, or was inferred from an older observation than the newest, is left aside.
 
         Raises:
             ChunkDiscarded: it came later than it was conditioned on.
@@ -62,6 +62,8 @@ class RealTimeChunking:
                 f"observation, the delay that it was conditioned on, found it {(now_ns - chunk.start_ns) * 1e-6:.0f} ms "
                 "later; discarded"
             )
+        if chunk.passed(now_ns):
+            return
         joined = self._joined(chunk) if conditioned else chunk
         # between the last action that is executed before the chunk and its own first one, the way is the chunk's already
         since_ns = max(chunk.start_ns - (chunk.step_ns if joined is not chunk else 0), now_ns)

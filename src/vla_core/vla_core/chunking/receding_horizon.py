@@ -21,7 +21,9 @@ class RecedingHorizon:
         self._curve: ChunkCurve | None = None
 
     def submit(self, chunk: ActionChunk, now_ns: int) -> None:
-        """Takes a chunk. One that was inferred from an older observation than the ruling one is left aside."""
+        """Takes a chunk. One that has passed, or was inferred from an older observation than the ruling one, is left aside."""
+        if chunk.passed(now_ns):
+            return
         if self._curve is None or chunk.observation_ns >= self._curve.chunk.observation_ns:
             self._curve = ChunkCurve(chunk, self._roughness)
 

@@ -38,10 +38,8 @@ class TemporalEnsembling:
         self._curves.sort(key=lambda curve: curve.chunk.observation_ns)
 
     def reference_at(self, time_ns: int) -> Reference | None:
-        if not self._curves:
-            return None
-        last = max(self._curves, key=lambda curve: curve.chunk.end_ns)
-        if time_ns > last.runs_out_ns:
+        last = self._last
+        if last is None or time_ns > last.runs_out_ns:
             return None
         phase = eased(time_ns, last.chunk.end_ns, last.ease_ns)
         mean = self._mean(phase.path_ns)
@@ -59,7 +57,12 @@ class TemporalEnsembling:
     @property
     def runs_out_ns(self) -> int | None:
         """When the last action of all chunks was reached [ns]."""
-        return max((curve.runs_out_ns for curve in self._curves), default=None)
+        return self._last.runs_out_ns if self._last else None
+
+    @property
+    def _last(self) -> ChunkCurve | None:
+        """The curve that reaches farthest."""
+        return max(self._curves, key=lambda curve: curve.chunk.end_ns, default=None)
 
     @property
     def ruling(self) -> ActionChunk | None:
