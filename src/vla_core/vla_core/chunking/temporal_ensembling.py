@@ -52,7 +52,8 @@ class TemporalEnsembling:
             return None
         weights = np.exp(-self._coefficient * np.arange(len(votes)))
         weights /= weights.sum()
-        return Reference(*(np.tensordot(weights, np.array(values), axes=1) for values in zip(*votes, strict=True)))
+        together = np.array(votes)  # (votes, 3, action_dim)
+        return Reference(*(weights @ together.reshape(len(votes), -1)).reshape(together.shape[1:]))
 
     @property
     def runs_out_ns(self) -> int | None:

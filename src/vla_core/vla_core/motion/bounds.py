@@ -126,19 +126,18 @@ def limit_use(plan: MotionPlan, limits: JointLimits) -> LimitUse:
     if len(plan.times_ns) < 2:
         inside = (plan.positions[0] >= limits.position_min) & (plan.positions[0] <= limits.position_max)
         return LimitUse(np.where(inside, 0.0, 1.0), np.zeros(joints), np.zeros(joints), np.zeros(joints))
-    bounds = bounds_of(plan)
+    bounds = Bounds(*(part.reshape(-1, joints) for part in bounds_of(plan)))
     margin = _TOLERANCE * (limits.position_max - limits.position_min)
-    inside = (bounds.position_min >= limits.position_min - margin).all(axis=(0, 1))
-    inside &= (bounds.position_max <= limits.position_max + margin).all(axis=(0, 1))
+    inside = bounds.position_min.min(axis=0) >= limits.position_min - margin
+    inside &= bounds.position_max.max(axis=0) <= limits.position_max + margin
     # the velocity limits shrink towards the position limits, so the extreme position of a part has the tightest one
-    upper = limits.velocity_upper(bounds.position_max)
-    lower = -limits.velocity_lower(bounds.position_min)
-    velocity = np.maximum(_share(bounds.velocity_max, upper), _share(-bounds.velocity_min, lower)).max(axis=(0, 1))
+    upward = _share(bounds.velocity_max, limits.velocity_upper(bounds.position_max))
+    downward = _share(-bounds.velocity_min, -limits.velocity_lower(bounds.position_min))
     return LimitUse(
         np.where(inside, 0.0, 1.0),
-        velocity,
-        bounds.acceleration.max(axis=(0, 1)) / limits.acceleration,
-        bounds.jerk.max(axis=(0, 1)) / limits.jerk,
+        np.maximum(upward, downward).max(axis=0),
+        bounds.acceleration.max(axis=0) / limits.acceleration,
+        bounds.jerk.max(axis=0) / limits.jerk,
     )
 
 

@@ -165,8 +165,9 @@ class Smoother:
 
     def _candidates(self, path: Path | None, splice_ns: int, start: State) -> Iterator[tuple[Kind, MotionPlan]]:
         if path is not None:
-            for roughness, look_aheads, slower in self._tries(path, start):
-                yield "tracking", self._tail(path, start, roughness, look_aheads, slower)
+            half = path.slow_down_steps(self._limits, self._share)
+            for roughness, look_aheads, slower in self._tries(path, start, half == 0):
+                yield "tracking", self._tail(path, start, roughness, look_aheads, slower * half)
             goal = path.samples.position[min(path.count, _GOAL_NS // path.step_ns)]
             for reduction in _REDUCTIONS:
                 if (tail := self._time_optimal.towards(start, goal, splice_ns, reduction)) is not None:
@@ -178,10 +179,9 @@ class Smoother:
             if (tail := self._time_optimal.to_rest(start, splice_ns)) is not None:
                 yield "stop", tail
 
-    def _tries(self, path: Path, start: State) -> Iterator[tuple[float, int, int]]:
+    def _tries(self, path: Path, start: State, rests: bool) -> Iterator[tuple[float, int, int]]:
         """What is worth trying for a path: not what the acceleration alone rules out, and nothing twice."""
         hardest = self._hardest(path, start)
-        rests = path.slow_down_steps(self._limits, self._share) == 0
         tried = None
         for roughness, look_aheads, slower in _TRIES:
             too_hard = look_aheads * self._look_ahead_ns * 1e-9 < hardest and look_aheads < _TRIES[-1][1]
@@ -201,11 +201,11 @@ class Smoother:
         velocity = float((np.abs(start.velocity - moving) / limit).max())
         return max(sqrt(5.77 * distance), 3.9 * velocity)
 
-    def _tail(self, path: Path, start: State, roughness: float, look_aheads: int, slower: int) -> MotionPlan:
+    def _tail(self, path: Path, start: State, roughness: float, look_aheads: int, half: int) -> MotionPlan:
         """Knots after the splice: the path to its rest, plus a deviation that goes from what it is now to zero."""
         step_s = path.step_ns * 1e-9
         origin = State(*(part[0] for part in path.samples)) if path.count else State.at_rest(path.samples.position[0])
-        states = path.to_rest(slower * path.slow_down_steps(self._limits, self._share))
+        states = path.to_rest(half)
         if roughness > 0.0 and path.count:
             states, origin = blend.smoothed(states, origin, step_s, roughness)
         length = max(1, round(look_aheads * self._look_ahead_ns / path.step_ns))
