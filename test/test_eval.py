@@ -199,7 +199,8 @@ def test_a_jump_in_a_trace_would_be_found(evaluated: dict[str, Evaluated]) -> No
         (
             ("--strategy", "best", "--policy", "fake"),
             1,
-            "strategy: expected 'receding_horizon' or 'temporal_ensembling', found 'best'",
+            "strategy: expected 'receding_horizon', 'synchronous', 'temporal_ensembling', 'latest_only', 'weighted_average', "
+            "'average', 'conservative' or 'real_time_chunking', found 'best'",
         ),
         (
             ("--policy", "nowhere/at_all"),
