@@ -17,7 +17,7 @@ from vla_core.ports import ChunkScheduler
 
 GRID_NS = 60_000_000  # samples are at most this far apart
 _RESTS = 1e-9  # slower than this is rest [rad/s or m/s]
-_MOST = 14  # steps of a path: what lies farther ahead is planned when it is nearer
+_MOST = 12  # steps of a path: what lies farther ahead is planned when it is nearer
 
 
 @dataclass(frozen=True, eq=False)

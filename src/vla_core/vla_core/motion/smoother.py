@@ -159,7 +159,8 @@ class Smoother:
                 if path is not None and kind == "tracking":
                     self._again_ns = plan.end_ns - self._lead_ns
                     if path.capped:  # before it slows down
-                        self._again_ns = now_ns + path.count * path.step_ns * 2 // 3
+                        whole = path.count - path.slow_down_steps(self._limits, self._share) - 1
+                        self._again_ns = now_ns + max(1, whole) * path.step_ns
                 return Smoothed(plan, True, kind, use, splice_ns)
         return current
 
