@@ -58,7 +58,7 @@ def case(limits: JointLimits, names: tuple[str, ...], seed: int, number: int) ->
     actions_of = _KINDS[kind](limits, start, random)
     for sequence, (arrival_ns, begin_ns, horizon) in enumerate(arrivals):
         step_ns = round(1e9 / rate_hz)
-        times_s = (begin_ns + step_ns * np.arange(horizon)) * 1e-9
+        times_s = np.asarray((begin_ns + step_ns * np.arange(horizon)) * 1e-9, dtype=np.float64)
         actions = np.column_stack([actions_of(times_s), random.uniform(-1.0, 1.0, horizon)])
         chunks.append((arrival_ns, ActionChunk(actions, names, begin_ns, step_ns, begin_ns, "bench", sequence)))
     chunks.sort(key=lambda pair: pair[0])
@@ -162,7 +162,7 @@ def _steps_at_limits(limits: JointLimits, start: Array, random: np.random.Genera
     def actions(times: Array) -> Array:
         high = random.random((len(times), len(start))) < random.choice([0.0, 0.5, 1.0])
         before = random.choice([0.0, 0.004, 0.03])
-        return np.where(high, limits.position_max - before, limits.position_min + before)
+        return np.asarray(np.where(high, limits.position_max - before, limits.position_min + before))
 
     return actions
 

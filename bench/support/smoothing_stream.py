@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from vla_core.action_chunk import ActionChunk
 from vla_core.embodiment import JointLimits
@@ -37,7 +38,7 @@ class Stream:
         turns = 2.0 * np.pi * self.hz * times_s[:, None, None] + self.phase
         return np.asarray(self.middle + (self.amplitude * np.sin(turns)).sum(axis=1))
 
-    def linear(self, times_ns: Array) -> Array:
+    def linear(self, times_ns: NDArray[np.int64]) -> Array:
         """(k, n) the newest chunk at times (k,), positions only: straight lines between its actions [rad]."""
         arrivals = np.array([at_ns for at_ns, _ in self.chunks])
         newest = np.maximum(np.searchsorted(arrivals, times_ns, side="right") - 1, 0)
@@ -67,7 +68,7 @@ def stream(
     amplitude, hz = random.uniform(0.05, 0.15, (2, joints)), random.uniform(0.1, 0.5, (2, joints))
     made = Stream([], amplitude, hz, random.uniform(0, 2 * np.pi, (2, joints)), middle)
     for sequence, start_ns in enumerate(range(0, round(seconds * 1e9), EXECUTION_HORIZON * STEP_NS)):
-        times_s = (start_ns + STEP_NS * np.arange(ACTION_HORIZON)) * 1e-9
+        times_s = np.asarray((start_ns + STEP_NS * np.arange(ACTION_HORIZON)) * 1e-9, dtype=np.float64)
         actions = made.movement(times_s) + chunk_jump * random.normal(size=joints)
         actions += knot_noise * random.normal(size=actions.shape)
         whole = np.column_stack([actions, np.zeros(ACTION_HORIZON)])

@@ -15,6 +15,7 @@ from vla_core.embodiment import JointLimits, load_embodiment
 from vla_core.motion import blend
 from vla_core.motion.bounds import LimitShare, limit_use
 from vla_core.motion.measure import CommandMeter, CommandQuality
+from vla_core.motion.path import GRID_NS, along
 from vla_core.motion.plan import MotionPlan
 from vla_core.motion.polynomial import State
 from vla_core.motion.region import AllOf, Region, SelfDistance, TcpBox
@@ -187,6 +188,22 @@ def test_a_movement_that_is_too_fast_is_gone_after_inside_the_limits() -> None:
     commanded.run(range(300))
     assert commanded.quality.violations == 0
     assert commanded.positions[-1][0] > 1.0
+
+
+@pytest.mark.parametrize("half", [1, 2, 4])
+def test_a_stop_along_a_plan_stays_on_its_way_and_begins_with_its_state(half: int) -> None:
+    commanded = Commanded()
+    commanded.scheduler.submit(wave_chunk(0), 0)
+    commanded.run(range(40))
+    plan, begin_ns = commanded.smoother.plan, 450 * MS
+    stop = plan.spliced(begin_ns, along(plan, begin_ns, half), keep_from_ns=400 * MS)
+    way = np.array([plan.state_at(begin_ns + k * MS).position for k in range(half * GRID_NS // MS + 1)])
+    for position in stop.sampled():
+        assert min(np.abs(way - position).max(axis=1).min(), np.abs(plan.sampled() - position).max(axis=1).min()) < 1e-3
+    assert stop.positions[-1] == pytest.approx(way[-1])
+    assert not stop.velocities[-1].any()
+    for old, new in zip(plan.state_at(begin_ns - 1), stop.state_at(begin_ns + 1), strict=True):
+        assert new == pytest.approx(old, rel=1e-4, abs=1e-4)
 
 
 # -- regions -------------------------------------------------------------------------------------------------------------

@@ -39,11 +39,17 @@ class ChunkCurve:
         chunk: (action_horizon, action_dim) actions with their times.
         roughness: how strongly noise is taken out; 0 passes through every action.
 
+    Attributes:
+        ease_ns: how much of the curve is slowed down where nothing follows [ns].
+        runs_out_ns: when the last action was reached at rest, and held for what is left of its step [ns].
+
     Source of the smoother: P. H. C. Eilers, "A Perfect Smoother", Analytical Chemistry 75 (2003).
     """
 
     def __init__(self, chunk: ActionChunk, roughness: float) -> None:
         self.chunk = chunk
+        self.ease_ns = min(EASE_NS, chunk.end_ns - chunk.start_ns)
+        self.runs_out_ns = chunk.end_ns + max(self.ease_ns, chunk.step_ns)
         actions = chunk.actions
         self._pieces: Array | None = None
         if len(actions) == 1:
@@ -53,16 +59,6 @@ class ChunkCurve:
         seconds = np.arange(len(actions)) * (chunk.step_ns * 1e-9)
         # (pieces, 4, action_dim), highest power first; evaluated here, because scipy's own way takes five times as long
         self._pieces = np.ascontiguousarray(CubicSpline(seconds, actions, bc_type="natural").c.transpose(1, 0, 2))
-
-    @property
-    def ease_ns(self) -> int:
-        """How much of the curve is slowed down where nothing follows [ns]."""
-        return min(EASE_NS, self.chunk.end_ns - self.chunk.start_ns)
-
-    @property
-    def runs_out_ns(self) -> int:
-        """When the last action was reached at rest, and held for what is left of its step [ns]."""
-        return self.chunk.end_ns + max(self.ease_ns, self.chunk.step_ns)
 
     def covers(self, time_ns: int) -> bool:
         """Whether the chunk has an action at or on both sides of the time."""

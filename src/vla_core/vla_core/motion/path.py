@@ -11,6 +11,7 @@ import numpy as np
 
 from vla_core.embodiment.limits import JointLimits
 from vla_core.motion.bounds import LimitShare
+from vla_core.motion.plan import MotionPlan
 from vla_core.motion.polynomial import State
 from vla_core.motion.room import Room
 from vla_core.ports import ChunkScheduler
@@ -124,3 +125,11 @@ def _reference_at(scheduler: ChunkScheduler, joints: slice, room: Room, time_ns:
     reference = scheduler.reference_at(time_ns)
     assert reference is not None, "a path lies where the reference is"
     return room.held(State(*(part[joints] for part in reference)))
+
+
+def along(plan: MotionPlan, start_ns: int, half: int) -> MotionPlan:
+    """Knots that stop along a plan: from a time on, over ``2 half`` steps, to rest where it is ``half`` steps later."""
+    states = [plan.state_at(start_ns + index * GRID_NS) for index in range(half + 1)]
+    samples = State(*(np.array(part) for part in zip(*states, strict=True)))
+    stop = Path(start_ns, GRID_NS, samples, False, plan.state_at).to_rest(half)
+    return MotionPlan(start_ns + GRID_NS * np.arange(1, 2 * half + 1, dtype=np.int64), *stop)

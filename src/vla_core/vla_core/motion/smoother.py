@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from math import sqrt
+from math import ceil, sqrt
 from typing import Literal
 
 import numpy as np
@@ -30,7 +30,7 @@ from vla_core.errors import LimitError
 from vla_core.motion import blend
 from vla_core.motion.bounds import LimitShare, LimitUse, limit_use
 from vla_core.motion.braking import stop_duration, stopped_after
-from vla_core.motion.path import Path, path_from
+from vla_core.motion.path import Path, along, path_from
 from vla_core.motion.plan import MotionPlan
 from vla_core.motion.polynomial import Array, State
 from vla_core.motion.region import Region
@@ -56,7 +56,8 @@ _TRIES = (
     (0.0, 8, 4),
     (0.0, 16, 4),
 )
-_REDUCTIONS = (1.0, 0.5, 0.25)
+_STOP_STEPS = (1, 2, 4)  # half as long as the stops along the plan are, in steps of a path
+_REDUCTIONS = (1.0, 0.5, 0.25)  # of the velocity
 
 Kind = Literal["tracking", "time_optimal", "stop"]
 
@@ -167,8 +168,8 @@ class Smoother:
     def _candidates(self, path: Path | None, splice_ns: int, start: State) -> Iterator[tuple[Kind, MotionPlan]]:
         if path is not None:
             half = path.slow_down_steps(self._limits, self._share)
-            for roughness, look_aheads, slower in self._tries(path, start, half == 0):
-                yield "tracking", self._tail(path, start, roughness, look_aheads, slower * half)
+            for roughness, length, slower in self._tries(path, start, half == 0):
+                yield "tracking", self._tail(path, start, roughness, length, slower * half)
             goal = path.samples.position[min(path.count, _GOAL_NS // path.step_ns)]
             for reduction in _REDUCTIONS:
                 if (tail := self._time_optimal.towards(start, goal, splice_ns, reduction)) is not None:
@@ -177,21 +178,28 @@ class Smoother:
             if (duration := stop_duration(start, self._limits, self._planned)) is not None:
                 rest = stopped_after(start, duration)
                 yield "stop", MotionPlan.through([splice_ns + round(duration * 1e9)], [rest])
+            for half in _STOP_STEPS:
+                yield "stop", along(self._decided.plan, splice_ns, half)
             if (tail := self._time_optimal.to_rest(start, splice_ns)) is not None:
                 yield "stop", tail
 
     def _tries(self, path: Path, start: State, rests: bool) -> Iterator[tuple[float, int, int]]:
-        """What is worth trying for a path: not what the acceleration alone rules out, and nothing twice."""
-        hardest = self._hardest(path, start)
+        """What is worth trying for a path: not what the acceleration alone rules out, and nothing twice.
+
+        Yields:
+            Roughness, steps until the path is reached, and how many times longer than needed the slow-down is.
+        """
+        shortest = self._shortest_s(path, start) * 1e9 / path.step_ns
         tried = None
         for roughness, look_aheads, slower in _TRIES:
-            too_hard = look_aheads * self._look_ahead_ns * 1e-9 < hardest and look_aheads < _TRIES[-1][1]
-            if too_hard or (rests and (roughness, look_aheads) == tried):
+            length = ceil(look_aheads * self._look_ahead_ns / path.step_ns)
+            too_hard = length < shortest and look_aheads < _TRIES[-1][1]
+            if too_hard or (rests and (roughness, length) == tried):
                 continue
-            tried = (roughness, look_aheads)
-            yield roughness, look_aheads, slower
+            tried = (roughness, length)
+            yield roughness, length, slower
 
-    def _hardest(self, path: Path, start: State) -> float:
+    def _shortest_s(self, path: Path, start: State) -> float:
         """The shortest time in which the path can be reached, by the acceleration alone [s]: shorter ones need not be tried.
 
         A quintic that takes a distance d away in T has an acceleration of 5.8 d / T^2 at its peak; a velocity v, 3.9 v / T.
@@ -202,14 +210,13 @@ class Smoother:
         velocity = float((np.abs(start.velocity - moving) / limit).max())
         return max(sqrt(5.77 * distance), 3.9 * velocity)
 
-    def _tail(self, path: Path, start: State, roughness: float, look_aheads: int, half: int) -> MotionPlan:
+    def _tail(self, path: Path, start: State, roughness: float, length: int, half: int) -> MotionPlan:
         """Knots after the splice: the path to its rest, plus a deviation that goes from what it is now to zero."""
         step_s = path.step_ns * 1e-9
         origin = State(*(part[0] for part in path.samples)) if path.count else State.at_rest(path.samples.position[0])
         states = path.to_rest(half)
         if roughness > 0.0 and path.count:
             states, origin = blend.smoothed(states, origin, step_s, roughness)
-        length = max(1, round(look_aheads * self._look_ahead_ns / path.step_ns))
         steps = list(range(1, len(states.position) + 1))
         if length > len(steps):
             rest = State.at_rest(states.position[-1] if steps else origin.position)
