@@ -55,7 +55,7 @@ def row_of(strategy: str, delay_ms: float, measured: dict[str, Any]) -> Row:
         "rms_jerk": measured["rms_jerk"],
         "limit_violations": sum(measured["limit_violations"].values()),
         "chunks": measured["chunks"],
-        "chunks_refused": measured["chunks_refused"],
+        **{name: measured[name] for name in ("chunks_refused", "chunks_discarded", "chunks_late", "ticks_starved")},
         "stopped": sum(bool(episode["message"]) for episode in measured["per_episode"]),
     }
 

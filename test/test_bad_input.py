@@ -48,7 +48,7 @@ def test_a_policy_that_outputs_nan_is_a_controlled_stop_and_a_latched_fault(monk
         status = operator.wait_for_command(lambda s: s.state == CommandStatus.FAULT, "the command node to stop")
         assert status.message.startswith("chunk 2: action 4 of 'fr3_joint4' is nan, expected a finite number")
         assert np.allclose(status.velocity, 0.0)
-        with pytest.raises(OperatorError, match="expected the state DISARMED"):
+        with pytest.raises(OperatorError, match="expected the state READY"):
             operator.arm()
         sim = operator.wait_for_sim(lambda s: s.duration_s > 2.7, "the simulator's status")
         assert sim.commanded_cycles > 2700

@@ -174,7 +174,7 @@ class TestInTheTerminal:
         assert re.fullmatch(r"[3-6] chunks in 1\.\d s", up.told("run", "--seconds", "1.2", "--prompt", "wave"))
         interrupted = up.interrupted("run", "--seconds", "1000", when=clockwork.in_motion)
         assert (interrupted.returncode, interrupted.stdout) == (130, "stopping\n")
-        assert up.told("status") == "policy: READY\ncommand: DISARMED"
+        assert up.told("status") == "policy: READY\ncommand: READY"
         with clockwork.paused():
             assert up.told("reset", "--seed", "7") == "world 7"
         assert up.told("expert") == "the expert acts"

@@ -51,7 +51,7 @@ def test_a_robot_is_there_during_the_test_and_ends_well_after_it(mock_robot):
     _, statuses = mock_robot
     with Operator() as operator:
         assert operator.sim.seed == 7
-        assert operator.command.state == operator.command.DISARMED
+        assert operator.command.state == operator.command.READY
         assert operator.policy.message == ""
     assert statuses == {}
     yield

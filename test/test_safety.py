@@ -195,7 +195,7 @@ class TestInLockstep:
     def test_disarmed_chunks_are_published_and_nothing_is_sent(self, robot: Guarded) -> None:
         robot.start_policy()
         command, policy = robot.run(1.0)
-        assert command.state == CommandStatus.DISARMED
+        assert command.state == CommandStatus.READY
         assert policy.state == PolicyStatus.RUNNING
         assert len(robot.watch.messages[names.ACTION_CHUNK]) == policy.chunks >= 3
         assert robot.watch.messages[TRAJECTORIES] == []
@@ -210,7 +210,7 @@ class TestInLockstep:
         sent = robot.operator.command.commands_sent
         robot.operator.disarm("for the test")
         command, policy = robot.run(0.6)
-        assert (command.state, command.message) == (CommandStatus.DISARMED, "")
+        assert (command.state, command.message) == (CommandStatus.READY, "")
         assert policy.state == PolicyStatus.RUNNING
         assert command.commands_sent == sent + 1  # the stop
         stopped = robot.watch.positions()[-600:]
@@ -236,7 +236,7 @@ class TestInLockstep:
         assert np.ptp(robot.watch.positions(), axis=0).min() > 0.05
         robot.operator.disarm("for the test")
         command, _ = robot.run(1.0)
-        assert command.state == CommandStatus.DISARMED
+        assert command.state == CommandStatus.READY
         robot.require_safe(3000)
 
     def test_a_policy_that_raises_ends_its_run_and_the_arm_comes_to_rest(self, robot: Guarded) -> None:

@@ -19,6 +19,9 @@ def row(strategy: str, delay_ms: float, successes: int, worlds: int = 20) -> dic
         "limit_violations": {"position": 0, "jerk": 2},
         "chunks": 100,
         "chunks_refused": 1,
+        "chunks_discarded": 2,
+        "chunks_late": 3,
+        "ticks_starved": 4,
         "per_episode": [{"message": ""}, {"message": "no usable action"}],
     }
     return row_of(strategy, delay_ms, measured)

@@ -106,5 +106,5 @@ def test_without_ros_nothing_foreign_is_seen(monkeypatch, tmp_path):
 
 def test_the_real_interface_packages_are_found():
     names = {path.name for path in interface_packages(Path(__file__).parents[3])}
-    assert names == {"vla_msgs", "control_msgs", "controller_manager_msgs"}
+    assert names == {"vla_msgs", "control_msgs", "controller_manager_msgs", "franka_msgs"}
     assert interfaces.interface_files(Path(__file__).parents[3])

@@ -21,6 +21,9 @@ class EpisodeResult:
         message: why the command node stopped, if it did.
         chunks: action chunks published.
         chunks_refused: chunks that the command node refused.
+        chunks_discarded: chunks that took longer than they were conditioned on, at either node.
+        chunks_late: chunks that came when nothing was meant any more.
+        ticks_starved: control ticks without an action while the policy ran.
         commands: trajectories or commands sent.
         stale_observations: inferences refused because a stream was too old or missing.
         quality: what the controller was commanded, at 1 kHz.
@@ -32,6 +35,9 @@ class EpisodeResult:
     message: str
     chunks: int
     chunks_refused: int
+    chunks_discarded: int
+    chunks_late: int
+    ticks_starved: int
     commands: int
     stale_observations: int
     quality: CommandQuality
@@ -87,6 +93,9 @@ class Evaluation:
             "stale_observations": sum(e.stale_observations for e in self.episodes),
             "chunks": sum(e.chunks for e in self.episodes),
             "chunks_refused": sum(e.chunks_refused for e in self.episodes),
+            "chunks_discarded": sum(e.chunks_discarded for e in self.episodes),
+            "chunks_late": sum(e.chunks_late for e in self.episodes),
+            "ticks_starved": sum(e.ticks_starved for e in self.episodes),
             "mean_duration_s": running_s / count if count else 0.0,
             "seconds": self.seconds,
             "per_episode": [

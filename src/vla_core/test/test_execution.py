@@ -127,7 +127,7 @@ def test_a_chunk_that_is_not_finite_stops_the_arm_and_latches() -> None:
     run(executor, commanded, range(150, 160), {150: chunk_of(sine_chunk(150 * TICK), 150 * TICK)})
     assert executor.state is ExecutorState.FAULT  # latched
     executor.disarm()
-    assert executor.state is ExecutorState.DISARMED
+    assert executor.state is ExecutorState.READY
 
 
 @pytest.mark.parametrize(
@@ -232,7 +232,7 @@ def test_arming_needs_a_standing_arm_inside_its_limits() -> None:
     with pytest.raises(LimitError, match=r"joint 3 at 0\.0000, expected -3\.0421 to -0\.1518"):
         executor.arm(np.zeros(7) + 0.6 * np.eye(7)[5], np.zeros(7), None, 0, shadow=False)
     executor.arm(HOME, np.zeros(7), None, 0, shadow=False)
-    with pytest.raises(LimitError, match="expected the state DISARMED"):
+    with pytest.raises(LimitError, match="expected the state READY"):
         executor.arm(HOME, np.zeros(7), None, 0, shadow=False)
 
 

@@ -274,9 +274,9 @@ def test_a_chunk_that_was_late_once_does_not_end_a_replay() -> None:
 
 def test_a_disarmed_or_stopped_command_node_ends_a_replay() -> None:
     watch = watching()
-    assert watch.note(NOW - 1, ExecutorState.DISARMED, "", 0, 0) == ""  # before it began
-    assert watch.note(NOW + 100 * MS, ExecutorState.DISARMED, "", 0, 0) == ""
-    assert "found it disarmed" in watch.note(NOW + 200 * MS, ExecutorState.DISARMED, "", 0, 0)
+    assert watch.note(NOW - 1, ExecutorState.READY, "", 0, 0) == ""  # before it began
+    assert watch.note(NOW + 100 * MS, ExecutorState.READY, "", 0, 0) == ""
+    assert "found it disarmed" in watch.note(NOW + 200 * MS, ExecutorState.READY, "", 0, 0)
     assert (
         watching().note(NOW + 100 * MS, ExecutorState.FAULT, "too fast", 0, 0) == "the command_node stopped: too fast"
     )

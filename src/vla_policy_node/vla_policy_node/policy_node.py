@@ -226,6 +226,7 @@ class PolicyNode:
             policy_id=self._runner.policy_id,
             prompt=self._runner.prompt,
             chunks=self._runner.chunks,
+            chunks_discarded=self._runner.chunks_discarded,
             stale_observations=self._runner.stale_observations,
             latency_p50_ms=latency.p50_ms,
             latency_p95_ms=latency.p95_ms,

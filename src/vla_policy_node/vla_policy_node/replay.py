@@ -188,7 +188,7 @@ class ExecutionWatch:
             return f"the command_node stopped: {message}"
         if first:
             return ""  # made before the first chunk could have come
-        if state is ExecutorState.DISARMED:
+        if state is ExecutorState.READY:
             return "expected an armed command_node, found it disarmed"
         if refused > refused_before and accepted <= accepted_before:
             return f"the command_node refuses what is played: {message}"

@@ -59,7 +59,7 @@ def run_episode(
     operator.end_policy(goal)
     operator.disarm("the episode is over")
     operator.run_simulation(STOP_S)
-    command = operator.wait_for_command(lambda status: status.state == CommandStatus.DISARMED, "command_node to disarm")
+    command = operator.wait_for_command(lambda status: status.state == CommandStatus.READY, "command_node to disarm")
     policy = operator.wait_for_policy(lambda status: status.state != PolicyStatus.RUNNING, "the policy's run to end")
     whole_s = SETTLE_S + ARMED_S + run.duration_s + STOP_S
     sim = operator.wait_for_sim(lambda status: status.duration_s > whole_s - 1e-6, "the simulator's last status")
@@ -72,6 +72,9 @@ def run_episode(
         message=fault,
         chunks=policy.chunks,
         chunks_refused=command.chunks_refused,
+        chunks_discarded=policy.chunks_discarded + command.chunks_discarded,
+        chunks_late=command.chunks_late,
+        ticks_starved=command.ticks_starved,
         commands=command.commands_sent,
         stale_observations=policy.stale_observations,
         quality=quality_of(sim),

@@ -8,7 +8,7 @@ import json
 import sys
 from typing import Any
 
-_PACKAGES = ("vla_msgs", "control_msgs", "controller_manager_msgs")
+_PACKAGES = ("vla_msgs", "control_msgs", "controller_manager_msgs", "franka_msgs")
 _KINDS = ("msg", "srv", "action")
 
 

@@ -2,8 +2,8 @@
 
 ::
 
-    DISARMED ──arm──▶ ARMED ──chunk──▶ RUNNING ──no more chunks expected──▶ ARMED
-                                          └──malformed chunk, silence──▶ FAULT (stops, latched) ──disarm──▶ DISARMED
+    READY ──arm──▶ ARMED ──chunk──▶ RUNNING ──no more chunks expected──▶ ARMED
+                                          └──malformed chunk, silence──▶ FAULT (stops, latched) ──disarm──▶ READY
 
 SHADOW is ARMED and RUNNING together with nothing sent. Every plan that leaves ends at rest, so that silence from this side
 stops the arm; a fault plans the stop at once.
@@ -34,11 +34,12 @@ _ON_ITS_WAY = 0.25  # share of the lead that a plan may need from here to the co
 
 
 class ExecutorState(Enum):
-    DISARMED = 0
-    SHADOW = 1
-    ARMED = 2
-    RUNNING = 3
-    FAULT = 4
+    READY = 1
+    SHADOW = 2
+    ARMED = 3
+    RUNNING = 4
+    HOLDING = 5
+    FAULT = 6
 
 
 @dataclass(frozen=True)
@@ -87,7 +88,7 @@ class Executor:
                 f"'{embodiment.name}': action.kind: expected joint_position, which is all that can be executed, found "
                 f"{embodiment.action.kind}"
             )
-        self.state = ExecutorState.DISARMED
+        self.state = ExecutorState.READY
         self.message = ""
         self.counters = Counters()
         self.scheduler = SpeedScaled(scheduler)
@@ -124,8 +125,8 @@ class Executor:
         Raises:
             LimitError: the arm moves, or stands outside of its limits.
         """
-        if self.state is not ExecutorState.DISARMED:
-            raise LimitError(f"expected the state DISARMED before arming, found {self.state.name}; disarm first")
+        if self.state is not ExecutorState.READY:
+            raise LimitError(f"expected the state READY before arming, found {self.state.name}; disarm first")
         fastest = int(np.argmax(np.abs(velocity)))
         if abs(velocity[fastest]) > _STANDING:
             name = self._embodiment.joint_names[fastest]
@@ -150,11 +151,11 @@ class Executor:
     def disarm(self) -> None:
         """Ends. A moving arm is to be told to :meth:`stop` before; it would come to rest by the plan that it has, but later."""
         self._smoother = None
-        self._enter(ExecutorState.DISARMED, "")
+        self._enter(ExecutorState.READY, "")
 
     def fault(self, reason: str) -> None:
         """Latches a fault; the next tick plans the stop."""
-        if self.state not in (ExecutorState.DISARMED, ExecutorState.FAULT):
+        if self.state not in (ExecutorState.READY, ExecutorState.FAULT):
             self._enter(ExecutorState.FAULT, reason)
 
     def set_speed(self, speed: float, now_ns: int) -> None:
@@ -173,7 +174,7 @@ class Executor:
         Raises:
             ChunkError: why it was refused, for the log.
         """
-        if self.state in (ExecutorState.DISARMED, ExecutorState.FAULT):
+        if self.state in (ExecutorState.READY, ExecutorState.FAULT):
             return
         try:
             validate_chunk(chunk, self._embodiment.action_names)
