@@ -111,6 +111,60 @@ def test_a_missed_deadline_is_counted_and_not_caught_up() -> None:
     assert timer.missed == 2  # 20 and 30 were never served, 40 was served at 47
 
 
+def test_how_late_a_timer_was_is_told() -> None:
+    timer = ros_host.Timer(10, lambda now_ns: None)
+    assert [timer.fire(now) for now in (0, 5, 10, 47)] == [0, None, 0, 27]
+
+
+class SlowMessages:
+    """A host with nothing but messages, each of which takes 4 ms, and timers; its clock goes on with them."""
+
+    def __init__(self) -> None:
+        self.now_ns_ = 0
+        self.order: list[str] = []
+        self.waiting: list[str] = []
+        self.timers: list[ros_host.Timer] = []
+        self.topics = [self]
+
+    def now_ns(self) -> int:
+        return self.now_ns_
+
+    def at_system_time(self, system_ns: int) -> int:
+        return system_ns
+
+    def wait(self, timeout_ns: int, for_all: bool) -> None:
+        pass
+
+    def run_jobs(self) -> None:
+        pass
+
+    def take(self) -> None:
+        pass
+
+    def deliver(self, receive_time: Callable[[int], int], count: int) -> None:
+        for _ in range(count):
+            self.order.append(self.waiting.pop(0))
+            self.now_ns_ += 4 * MS
+
+
+def test_an_urgent_timer_does_not_wait_for_messages_and_others_do() -> None:
+    host = SlowMessages()
+    host.timers = [
+        ros_host.Timer(10 * MS, lambda _: host.order.append("usual")),
+        ros_host.Timer(10 * MS, lambda _: host.order.append("urgent"), urgent=True),
+    ]
+    pacer = RealTimePacer()
+    pacer.clock = host  # type: ignore[assignment]
+    pacer.turn(host)  # type: ignore[arg-type]
+    assert host.order == ["urgent", "usual"]
+
+    messages = [f"message {number}" for number in range(6)]
+    host.order, host.waiting = [], list(messages)
+    pacer.turn(host)  # type: ignore[arg-type]
+    assert host.order == [*messages[:3], "urgent", *messages[3:5], "urgent", messages[5], "usual"]
+    assert host.timers[1].lateness.read().max_us == 2000.0
+
+
 def echo_chain(running: Running, seed: int, ticks: int) -> list[tuple[int, int, int]]:
     """Runs source (leader) -> doubler -> adder in lockstep with random delays in every handler.
 

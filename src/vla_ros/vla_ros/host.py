@@ -112,9 +112,15 @@ class NodeHost:
         self.publishers.append(entry)
         return entry
 
-    def every(self, period_ns: int, handler: TimerHandler) -> Timer:
-        """Runs ``handler(now_ns)`` in the loop at every whole multiple of the period."""
-        timer = Timer(period_ns, handler)
+    def every(self, period_ns: int, handler: TimerHandler, urgent: bool = False) -> Timer:
+        """Runs ``handler(now_ns)`` in the loop at every whole multiple of the period.
+
+        Args:
+            period_ns: the period [ns].
+            handler: what to run.
+            urgent: whether, in real time, it goes before messages that wait. Else all that came before are delivered first.
+        """
+        timer = Timer(period_ns, handler, urgent)
         self.timers.append(timer)
         return timer
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from vla_core.clocks import SteadyWallClock
 from vla_ros.host import NodeHost
+from vla_ros.timer import Timer
 
 _LONGEST_WAIT_NS = 20_000_000
 
@@ -23,9 +26,18 @@ class RealTimePacer:
         now_ns = self.clock.now_ns()
         due = min((timer.due_ns or now_ns for timer in host.timers), default=now_ns + _LONGEST_WAIT_NS)
         host.wait(min(due - now_ns, _LONGEST_WAIT_NS), for_all=False)
+        urgent = [timer for timer in host.timers if timer.urgent]
+        self._fire(urgent)
         host.run_jobs()
         for entry in host.topics:
             entry.take()
-            entry.deliver(self.clock.at_system_time)
-        for timer in host.timers:
-            timer.fire(self.clock.now_ns())
+            while entry.waiting:
+                self._fire(urgent)
+                entry.deliver(self.clock.at_system_time, 1)
+        self._fire(host.timers)
+
+    def _fire(self, timers: Sequence[Timer]) -> None:
+        for timer in timers:
+            late_ns = timer.fire(self.clock.now_ns())
+            if late_ns is not None:
+                timer.lateness.note(late_ns)
