@@ -205,7 +205,7 @@ def test_a_jump_in_a_trace_would_be_found(evaluated: dict[str, Evaluated]) -> No
         (
             ("--policy", "nowhere/at_all"),
             1,
-            "policy: expected a checkpoint folder or 'fake', found no folder nowhere/at_all",
+            "policy: expected a checkpoint folder, ws://HOST:PORT or 'fake', found no folder nowhere/at_all",
         ),
         (("--policy", "fake", "--task", "juggle"), 1, "tasks: expected 'pick_place', found 'juggle'"),
         (("--policy", "fake", "--episodes", 0), 2, "Invalid value for '--episodes'"),

@@ -68,15 +68,20 @@ def shipped_policy(task: str) -> Path:
 
 
 def named_policy(name: str, task: str) -> str:
-    """A policy as a command is given it: a checkpoint folder, ``fake``, or nothing for the one that is shipped for a task.
+    """A policy as a command is given it: a checkpoint folder, a server's address, ``fake``, or nothing for the shipped one.
+
+    Args:
+        name: what was given.
+        task: whose shipped policy is meant.
 
     Raises:
         ConfigError: there is no such folder.
     """
     from vla_policy_node.fake import FAKE
+    from vla_policy_node.remote import is_remote
 
     if not name:
         return str(shipped_policy(task))
-    if name != FAKE and not Path(name).is_dir():
-        raise ConfigError(f"policy: expected a checkpoint folder or '{FAKE}', found no folder {name}")
+    if name != FAKE and not is_remote(name) and not Path(name).is_dir():
+        raise ConfigError(f"policy: expected a checkpoint folder, ws://HOST:PORT or '{FAKE}', found no folder {name}")
     return name

@@ -45,6 +45,14 @@ class CheckpointError(VlaError):
     """A checkpoint folder cannot be loaded, or does not fit."""
 
 
+class PeerError(VlaError):
+    """A peer on another machine refuses, or what it sent cannot be used."""
+
+
+class PeerLost(VlaError):
+    """A peer on another machine is gone or does not answer in time. It may be back later: whoever asked may ask again."""
+
+
 def choice(expected: Iterable[str]) -> str:
     """Formats the things that would have been right, for an error message: ``'a', 'b' or 'c'``."""
     quoted = [f"'{name}'" for name in expected]

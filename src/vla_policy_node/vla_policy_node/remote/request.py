@@ -1,0 +1,131 @@
+"""Reading what a client of our server asks for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+
+from vla_core.action_chunk import ActionChunk, validate_chunk
+from vla_core.action_prefix import ActionPrefix, Decay
+from vla_core.embodiment import Embodiment
+from vla_core.errors import PeerError, choice
+from vla_core.observation import Observation
+from vla_policy_node.remote import served
+
+_MAX_PIXELS = 1 << 24
+_MAX_NS = 1 << 62
+
+
+@dataclass(frozen=True, eq=False)
+class Request:
+    """What is to be inferred, and whether what was seen before is to be forgotten first."""
+
+    observation: Observation
+    prefix: ActionPrefix | None
+    reset: bool
+
+
+@dataclass(frozen=True, eq=False)
+class _Prefix:
+    __pydantic_config__ = ConfigDict(extra="forbid", strict=True, arbitrary_types_allowed=True)
+
+    actions: np.ndarray
+    start_ns: int
+    step_ns: int
+    delay: int
+    execution_horizon: int
+    decay: Decay
+
+
+_prefix = TypeAdapter(_Prefix)
+
+
+def read_request(values: Any, embodiment: Embodiment) -> Request:
+    """Reads a request.
+
+    Args:
+        values: what came in a message.
+        embodiment: of the policy.
+
+    Raises:
+        PeerError: a key is missing, unknown, or has another type or shape than it must have.
+        ChunkError: the prefix is of other actions.
+    """
+    if not isinstance(values, dict):
+        raise PeerError(f"request: expected a map, found {type(values).__name__}")
+    images = {served.IMAGES + role: role for role in embodiment.cameras}
+    states = {served.STATE + group: group for group in embodiment.proprioception}
+    optional = (served.PROMPT, served.STAMP, served.RESET, served.PREFIX)
+    expected = (*images, *states)
+    if missing := [key for key in expected if key not in values]:
+        raise PeerError(f"request: expected '{missing[0]}', found {choice(_named(values))}")
+    if unknown := [key for key in values if key not in (*expected, *optional)]:
+        raise PeerError(f"request: expected {choice((*expected, *optional))}, found {str(unknown[0])[:80]!r}")
+    stamp_ns = _integer(values, served.STAMP)
+    observation = Observation(
+        stamp_ns=stamp_ns,
+        images={role: _image(key, values[key]) for key, role in images.items()},
+        proprioception={
+            group: _vector(key, values[key], len(embodiment.names_of(embodiment.proprioception[group])))
+            for key, group in states.items()
+        },
+        prompt=_of_type(values, served.PROMPT, str, ""),
+        ages_ns={},
+    )
+    prefix = _read_prefix(values[served.PREFIX], embodiment) if served.PREFIX in values else None
+    return Request(observation, prefix, _of_type(values, served.RESET, bool, False))
+
+
+def _read_prefix(values: Any, embodiment: Embodiment) -> ActionPrefix:
+    try:
+        prefix = _prefix.validate_python(values)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        raise PeerError(f"request: {served.PREFIX}: {first['loc']}: {first['msg']}") from None
+    if prefix.actions.dtype.kind != "f" or not 0 <= prefix.start_ns < _MAX_NS or not 0 < prefix.step_ns < _MAX_NS:
+        raise PeerError(f"request: {served.PREFIX}: expected actions that are numbers, and times")
+    names = embodiment.action_names
+    actions = prefix.actions.astype(np.float64)
+    chunk = ActionChunk(actions, names, prefix.start_ns, prefix.step_ns, prefix.start_ns)
+    validate_chunk(chunk, names)
+    return ActionPrefix(chunk, prefix.delay, prefix.execution_horizon, prefix.decay)
+
+
+def _image(key: str, value: Any) -> np.ndarray:
+    if not isinstance(value, np.ndarray) or value.dtype != np.uint8 or value.ndim != 3 or value.shape[2] != 3:
+        raise PeerError(f"request: {key}: expected an image (height, width, 3) uint8, found {_shape(value)}")
+    if not 0 < value.shape[0] * value.shape[1] <= _MAX_PIXELS:
+        raise PeerError(f"request: {key}: expected 1 to {_MAX_PIXELS} pixels, found {_shape(value)}")
+    return value
+
+
+def _vector(key: str, value: Any, size: int) -> np.ndarray:
+    if not isinstance(value, np.ndarray) or value.dtype.kind != "f" or value.shape != (size,):
+        raise PeerError(f"request: {key}: expected {size} floating-point numbers, found {_shape(value)}")
+    return value.astype(np.float64)
+
+
+def _integer(values: Mapping[Any, Any], key: str) -> int:
+    value: int = _of_type(values, key, int, 0)
+    if not 0 <= value < _MAX_NS:
+        raise PeerError(f"request: {key}: expected nanoseconds, found {value}")
+    return value
+
+
+def _of_type(values: Mapping[Any, Any], key: str, kind: type, default: Any) -> Any:
+    value = values.get(key, default)
+    if type(value) is not kind:
+        raise PeerError(f"request: {key}: expected {kind.__name__}, found {type(value).__name__}")
+    return value
+
+
+def _shape(value: Any) -> str:
+    return f"{value.shape} {value.dtype}" if isinstance(value, np.ndarray) else type(value).__name__
+
+
+def _named(values: Mapping[Any, Any]) -> list[str]:
+    return [str(key)[:40] for key in list(values)[:20]]
