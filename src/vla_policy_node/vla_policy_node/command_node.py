@@ -14,25 +14,25 @@ from typing import Annotated
 
 from pydantic import Field as Constraint
 from vla_msgs.msg import ActionChunk, CommandStatus, PolicyStatus
-from vla_msgs.srv import Arm, Disarm
 
 from vla_core.chunking import scheduler_for
 from vla_core.embodiment import JointLimits, load_embodiment
-from vla_core.errors import ChunkError, LimitError
+from vla_core.errors import ChunkError
 from vla_core.execution import Executor, ExecutorState, Output
+from vla_core.execution.robot_watch import RobotWatch
 from vla_core.execution.use import UseMeter
 from vla_core.strategies import Strategy
+from vla_policy_node.ros.services import CommandServices
 from vla_ros import names, params, qos
 from vla_ros.codecs.chunks import chunk_from
 from vla_ros.host import NodeHost
 from vla_ros.nodes import run_node
-from vla_ros.robot.arm_state import ArmState
+from vla_ros.robot.human import HumanTopics
 from vla_ros.robot.sinks import GripperSink, arm_sink
 from vla_ros.time import to_time
 
 _STATUS_NS = 100_000_000
 _GRIPPER_NS = 50_000_000
-_GRIPPER_APPEARS_S = 5.0
 _STOP_ATTEMPTS = 5
 
 
@@ -44,6 +44,9 @@ class CommandParameters:
     strategy: Strategy = field(default="receding_horizon", metadata={"doc": "how chunks are combined"})
     ensembling_coefficient: float = field(
         default=0.01, metadata={"doc": "temporal ensembling: how much less each younger chunk weighs"}
+    )
+    speed: Annotated[float, Constraint(gt=0, le=1)] = field(
+        default=1.0, metadata={"doc": "share of its speed at which what chunks ask for is passed, at the start"}
     )
     roughness: Annotated[float, Constraint(ge=0)] = field(
         default=5.0, metadata={"doc": "how strongly noise between the actions of a chunk is taken out; 0 not at all"}
@@ -60,18 +63,28 @@ class CommandNode:
         given = self._parameters
         scheduler = scheduler_for(given.strategy, given.roughness, given.ensembling_coefficient)
         self._executor = Executor(self._embodiment, scheduler)
+        self._executor.set_speed(given.speed, 0)
+        self._watch = RobotWatch(self._embodiment)
         self._use = UseMeter(JointLimits.of(self._embodiment))
         self._arm = arm_sink(host, self._embodiment)
         gripper = self._embodiment.gripper
         self._gripper = GripperSink(host, gripper) if gripper else None
-        self._arm_state = ArmState(host, self._embodiment)
+        self._rests_ns: int | None = None  # when the arm has come to rest after it was disarmed
         self._commands_sent = 0
         self._commands_at_status = (0, 0)  # commands sent and time of the last status [ns]
         self._status = host.publisher(CommandStatus, names.COMMAND_STATUS, qos.latched())
         host.subscribe(ActionChunk, names.ACTION_CHUNK, self._on_chunk, qos.command())
         host.subscribe(PolicyStatus, names.POLICY_STATUS, self._on_policy_status, qos.latched())
-        host.background_service(Arm, names.ARM, self._on_arm)
-        host.service(Disarm, names.DISARM, self._on_disarm)
+        HumanTopics(host, self._embodiment, self._executor)
+        self._services = CommandServices(
+            host,
+            self._embodiment,
+            self._executor,
+            self._watch,
+            self._gripper,
+            lambda: self._publish_status(host.clock.now_ns()),
+            self._stop_and_disarm,
+        )
         self._ticks = host.every(round(1e9 / self._embodiment.motion.control_rate_hz), self._on_tick)
         host.every(_STATUS_NS, self._publish_status)
         if self._gripper:
@@ -95,46 +108,18 @@ class CommandNode:
     def _on_policy_status(self, message: PolicyStatus, receive_ns: int) -> None:
         self._executor.expect_chunks(message.state == PolicyStatus.RUNNING)
 
-    def _on_arm(self, request: Arm.Request, response: Arm.Response) -> Arm.Response:
-        """Beside the loop: just after the start the gripper's server may be there and not be found yet."""
-        if self._gripper and not request.shadow:
-            self._gripper.wait_for_server(_GRIPPER_APPEARS_S)
-        return self._host.in_loop(lambda: self._arm_or_refuse(request, response))
-
-    def _arm_or_refuse(self, request: Arm.Request, response: Arm.Response) -> Arm.Response:
-        now_ns = self._host.clock.now_ns()
-        try:
-            if self._gripper and not request.shadow:
-                self._gripper.require_server()
-            position, velocity = self._arm_state.position_to_arm_from(now_ns)
-            self._executor.arm(position, velocity, self._arm_state.finger, now_ns, request.shadow)
-            self._commands_sent = 0
-            response.accepted = True
-        except LimitError as error:
-            response.message = str(error)
-            self._host.node.get_logger().error(f"not armed: {error}")
-        self._publish_status(now_ns)
-        return response
-
-    def _on_disarm(self, request: Disarm.Request, response: Disarm.Response) -> Disarm.Response:
-        self._stop_and_disarm()
-        counters = self._executor.counters
-        self._host.node.get_logger().info(
-            f"disarmed: {request.reason or 'asked to'}; chunks: {counters.chunks_accepted} taken, {counters.chunks_refused} "
-            f"refused, {counters.chunks_discarded} of them discarded, {counters.chunks_late} late; ticks starved: "
-            f"{counters.ticks_starved}"
-        )
-        self._publish_status(self._host.clock.now_ns())
-        response.accepted = True
-        return response
-
     def _on_tick(self, now_ns: int) -> None:
         before = self._executor.state
+        if self._executor.commanding and (found := self._watch.check(now_ns)):
+            self._executor.fault(found)
         output = self._executor.tick(now_ns)
         if output is not None:
             self._send(output, now_ns)
             self._use.note(output.smoothed.plan, now_ns)
         self._log_fault(before)
+        if self._rests_ns is not None and now_ns > self._rests_ns:
+            self._rests_ns = None
+            self._services.give_back_controllers()
 
     def _announce_gripper(self, now_ns: int) -> None:
         target = self._executor.gripper_target
@@ -156,11 +141,14 @@ class CommandNode:
 
     def _stop_and_disarm(self) -> None:
         """Sends a stop, planned anew where the machine was too slow, and then nothing any more."""
+        output = None
         for _ in range(_STOP_ATTEMPTS):
             now_ns = self._host.clock.now_ns()
             output = self._executor.stop(now_ns)
             if output is None or self._send(output, now_ns):
                 break
+        if output is not None:
+            self._rests_ns = output.smoothed.plan.end_ns
         self._executor.disarm()
 
     def _log_fault(self, before: ExecutorState) -> None:
@@ -175,6 +163,9 @@ class CommandNode:
         message = CommandStatus(
             state=executor.state.value,
             message=executor.message,
+            fault=executor.fault_name.value if executor.fault_name else "",
+            intervention=executor.intervention,
+            speed=executor.scheduler.speed,
             strategy=self._parameters.strategy,
             names=list(self._embodiment.joint_names),
             position=_doubles(state.position if state else []),

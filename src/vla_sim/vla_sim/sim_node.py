@@ -18,6 +18,7 @@ from vla_ros.time import to_time
 from vla_sim.controllers.joint_trajectory import JointTrajectoryController
 from vla_sim.ros.cameras import CameraPublishers
 from vla_sim.ros.command_queue import CommandQueue
+from vla_sim.ros.controller_parameters import ControllerParameterServices
 from vla_sim.ros.controller_topics import ControllerTopics, GripperAction, ManagerServices, TrajectoryAction
 from vla_sim.ros.parameters import CYCLE_NS, SimParameters, build_robot
 from vla_sim.ros.state_publishers import StatePublishers
@@ -48,6 +49,7 @@ class SimNode:
         self._interfaces = [
             ControllerTopics(host, self._robot, self._commands),
             ManagerServices(host, self._robot),
+            ControllerParameterServices(host, self._robot),
             *(
                 TrajectoryAction(host, self._robot, name)
                 for name, kind in self._robot.manager.file.types.items()

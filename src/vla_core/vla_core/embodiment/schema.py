@@ -26,6 +26,7 @@ from vla_core.embodiment.sources import (
     Topic,
     Unit,
 )
+from vla_core.embodiment.spaces import ActionSpace, ArmController, CartesianLimits, Kinematics
 
 __all__ = [
     "SCHEMA",
@@ -33,12 +34,16 @@ __all__ = [
     "Align",
     "ArmController",
     "Camera",
+    "CartesianLimits",
+    "Deadman",
     "DepthCamera",
     "Elements",
     "Embodiment",
+    "EmergencyStop",
     "Field",
     "Gripper",
     "Joint",
+    "Kinematics",
     "Motion",
     "Name",
     "Range",
@@ -46,6 +51,7 @@ __all__ = [
     "Safety",
     "Steps",
     "Stream",
+    "Teleoperation",
     "Topic",
     "Unit",
     "VelocityBound",
@@ -101,31 +107,11 @@ class Joint:
 
 
 @dataclass(frozen=True)
-class ActionSpace:
-    """What an action is: the kind of target, and the recorded fields that hold it (``stream.field``).
-
-    Only joint positions are executed. ``tcp_delta`` (changes of the tool's pose, and a gripper) is there so that policies of such
-    robots can be read and described; a robot of joints refuses them.
-    """
-
-    kind: Literal["joint_position", "tcp_delta"]
-    fields: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class ArmController:
-    """The ros2_control controller that takes the arm's commands, and the file in config/controllers that declares it."""
-
-    name: Name
-    controllers: Name
-    kind: Literal["joint_trajectory", "forward_command"] = "joint_trajectory"
-
-
-@dataclass(frozen=True)
 class Gripper:
     """A gripper that takes ``control_msgs/action/GripperCommand``, whose position is that of one finger.
 
-    A command below ``close_below`` closes it, above ``open_above`` opens it, between them nothing changes.
+    ``open_close``: a command below ``close_below`` closes it, above ``open_above`` opens it, between them nothing changes.
+    ``continuous``: it goes where the command says, whenever that has changed by ``resolution``.
     """
 
     action: str
@@ -146,6 +132,9 @@ class Gripper:
     """[m]"""
     max_effort: Positive
     """[N]"""
+    mode: Literal["open_close", "continuous"] = "open_close"
+    resolution: Positive = 0.001
+    """smallest change of a continuous target that is worth a goal [m]"""
 
 
 @dataclass(frozen=True)
@@ -163,6 +152,36 @@ class Steps:
 
 
 @dataclass(frozen=True)
+class EmergencyStop:
+    """A topic (``std_msgs/msg/Bool``) that says true while an emergency stop is pressed."""
+
+    topic: Topic = "/emergency_stop"
+    required: bool = False
+    """whether arming is refused before it has said anything"""
+
+
+@dataclass(frozen=True)
+class Deadman:
+    """A topic (``std_msgs/msg/Bool``) that must go on saying true while the arm moves."""
+
+    topic: Topic = "/deadman"
+    timeout_ms: Positive = 200.0
+    """silent for longer, the switch counts as released"""
+
+
+@dataclass(frozen=True)
+class Teleoperation:
+    """A topic (``sensor_msgs/msg/JointState``) with which a human takes the arm over from a policy.
+
+    Names are those of the action's dimensions; the gripper's may be left out.
+    """
+
+    topic: Topic
+    timeout_ms: Positive = 200.0
+    """silent for longer, the human has given the arm back"""
+
+
+@dataclass(frozen=True)
 class Safety:
     """When to refuse and when to stop."""
 
@@ -172,6 +191,14 @@ class Safety:
     """without a usable reference for this long the arm is brought to a stop and the fault is latched"""
     max_start_distance: Positive = 0.5
     """a chunk whose first usable action is farther than this from the arm, in any joint, is refused [rad or m]"""
+    max_tracking_error: Positive = 0.1
+    """an arm that is farther than this from where its controller wants it, in any joint, is stopped [rad or m]"""
+    joint_state_timeout_ms: Positive = 100.0
+    """without joint states for this long the arm is stopped"""
+    controller_timeout_ms: Positive = 200.0
+    """without a word from the arm's controller for this long it counts as inactive, and the arm is stopped"""
+    emergency_stop: EmergencyStop | None = EmergencyStop()
+    deadman: Deadman | None = None
 
 
 @dataclass(frozen=True)
@@ -181,6 +208,8 @@ class Motion:
     velocity_share: Annotated[float, Constraint(gt=0, le=1)] = 0.9
     acceleration_share: Annotated[float, Constraint(gt=0, le=1)] = 0.9
     jerk_share: Annotated[float, Constraint(gt=0, le=1)] = 0.3
+    approach_share: Annotated[float, Constraint(gt=0, le=1)] = 0.2
+    """of the velocity limits, on the way from where the arm is to where the first chunk begins"""
     control_rate_hz: Positive = 100.0
     look_ahead_ms: Positive = 100.0
     """a deviation from the reference is made good over this time"""
@@ -211,7 +240,10 @@ class Embodiment:
     arm: ArmController
     steps: Steps
     gripper: Gripper | None = None
+    kinematics: Kinematics | None = None
+    cartesian: CartesianLimits | None = None
     depth_cameras: Mapping[Name, DepthCamera] = field(default_factory=dict)
+    teleoperation: Teleoperation | None = None
     safety: Safety = Safety()
     motion: Motion = Motion()
     real: RealBringup | None = None

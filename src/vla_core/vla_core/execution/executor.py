@@ -2,11 +2,16 @@
 
 ::
 
-    READY ──arm──▶ ARMED ──chunk──▶ RUNNING ──no more chunks expected──▶ ARMED
-                                          └──malformed chunk, silence──▶ FAULT (stops, latched) ──disarm──▶ READY
+                     ┌──────────── resume ────────────┐
+                     ▼                                │
+    READY ──arm──▶ ARMED ──chunk──▶ RUNNING ──hold──▶ HOLDING        from all three: fault ──▶ FAULT ──clear──▶ READY
+      ▲              ▲                │  │
+      │              └─ no more chunks┘  │
+      └───────────── disarm ─────────────┘
 
 SHADOW is ARMED and RUNNING together with nothing sent. Every plan that leaves ends at rest, so that silence from this side
-stops the arm; a fault plans the stop at once.
+stops the arm; holding and a fault plan the stop at once. While a teleoperator's stream is live, it is followed in place of the
+chunks, which are still checked and counted.
 """
 
 from __future__ import annotations
@@ -20,17 +25,22 @@ from vla_core.action_chunk import ActionChunk, validate_chunk
 from vla_core.chunking.curve import Reference
 from vla_core.embodiment import Embodiment, JointLimits
 from vla_core.errors import ChunkDiscarded, ChunkError, EmbodimentMismatch, LimitError
+from vla_core.execution.acceptance import distant, untimely
+from vla_core.execution.faults import Fault, FaultName
 from vla_core.execution.gripper import GripperSwitch
+from vla_core.execution.permission import Permission
+from vla_core.execution.teleoperation import Teleoperation
 from vla_core.motion.polynomial import Array, State
 from vla_core.motion.region import Region
 from vla_core.motion.smoother import Smoothed, Smoother
 from vla_core.motion.speed import SpeedScaled
+from vla_core.motion.standing import Standing
 from vla_core.ports import ChunkScheduler
 
 _MS = 1_000_000
-_FUTURE_NS = 50 * _MS  # clocks of two machines may differ by this much
 _STANDING = 0.05  # slower than this is standing still [rad/s or m/s]
 _ON_ITS_WAY = 0.25  # share of the lead that a plan may need from here to the controller
+_APPROACHED = 0.03  # nearer than this to what is asked for, the approach is over [rad or m]
 
 
 class ExecutorState(Enum):
@@ -40,6 +50,9 @@ class ExecutorState(Enum):
     RUNNING = 4
     HOLDING = 5
     FAULT = 6
+
+
+_COMMANDING = (ExecutorState.ARMED, ExecutorState.RUNNING, ExecutorState.HOLDING)
 
 
 @dataclass(frozen=True)
@@ -79,6 +92,9 @@ class Executor:
         embodiment: limits, action names, safety and motion settings.
         scheduler: the strategy that says what the chunks ask for at a time.
         region: where the arm may be beside its joints' limits; None: anywhere.
+
+    Attributes:
+        permission: is told what the emergency stop and the deadman switch say.
     """
 
     def __init__(self, embodiment: Embodiment, scheduler: ChunkScheduler, region: Region | None = None) -> None:
@@ -90,8 +106,12 @@ class Executor:
             )
         self.state = ExecutorState.READY
         self.message = ""
+        self.fault_name: FaultName | None = None
         self.counters = Counters()
         self.scheduler = SpeedScaled(scheduler)
+        self.permission = Permission(embodiment.safety)
+        teleoperation = embodiment.teleoperation
+        self._teleoperation = Teleoperation(embodiment.action_names, teleoperation.timeout_ms if teleoperation else 0)
         self._embodiment = embodiment
         self._limits = JointLimits.of(embodiment)
         self._region = region
@@ -102,11 +122,23 @@ class Executor:
         self._shadow = False
         self._chunks_expected = False
         self._starved_since_ns: int | None = None
+        self._approaching = True
+        self._gives_way: Standing | None = None
 
     @property
     def gripper_target(self) -> float | None:
         """The gripper target that was sent last [m per finger]."""
         return self._gripper.target if self._gripper else None
+
+    @property
+    def commanding(self) -> bool:
+        """Whether the arm is commanded: it must be where it should be, then."""
+        return self.state in _COMMANDING
+
+    @property
+    def intervention(self) -> bool:
+        """Whether a teleoperator has the arm."""
+        return self._teleoperation.scheduler.ruling is not None
 
     def commanded_at(self, time_ns: int) -> State | None:
         """Where the arm is commanded to be at a time (n,); None when disarmed."""
@@ -123,7 +155,7 @@ class Executor:
             finger: measured gripper position [m per finger]; None without a gripper.
 
         Raises:
-            LimitError: the arm moves, or stands outside of its limits.
+            LimitError: the arm moves, stands outside of its limits, or somebody forbids it to move.
         """
         if self.state is not ExecutorState.READY:
             raise LimitError(f"expected the state READY before arming, found {self.state.name}; disarm first")
@@ -134,13 +166,39 @@ class Executor:
                 f"expected an arm that stands still before arming, found {name} at {velocity[fastest]:.3f} rad/s "
                 f"(at most {_STANDING})"
             )
+        if not shadow and (refusal := self.permission.refusal(now_ns)):
+            raise LimitError(refusal)
         self._smoother = Smoother(self._limits, self._embodiment.motion, position, now_ns, self._region)
         self._gripper = GripperSwitch(self._embodiment.gripper, finger) if self._embodiment.gripper else None
-        self.scheduler.reset()
         self.counters = Counters()
-        self._starved_since_ns = None
         self._shadow = shadow
-        self._enter(ExecutorState.SHADOW if shadow else ExecutorState.ARMED, "")
+        self._gives_way = None
+        self._begin_anew()
+        self._enter(ExecutorState.SHADOW if shadow else ExecutorState.ARMED)
+
+    def hold(self, reason: str) -> None:
+        """Lets the next tick plan a stop; the arm holds then, whatever chunks say, until :meth:`resume`.
+
+        Raises:
+            LimitError: the arm is not commanded.
+        """
+        if not self.commanding:
+            raise LimitError(f"expected the state ARMED or RUNNING before holding, found {self.state.name}")
+        self._begin_anew()
+        self._enter(ExecutorState.HOLDING, reason)
+
+    def resume(self, now_ns: int) -> None:
+        """Goes on after :meth:`hold`, with the next chunk that comes.
+
+        Raises:
+            LimitError: the arm does not hold, or somebody forbids it to move.
+        """
+        if self.state is not ExecutorState.HOLDING:
+            raise LimitError(f"expected the state HOLDING before resuming, found {self.state.name}")
+        if refusal := self.permission.refusal(now_ns):
+            raise LimitError(refusal)
+        self._begin_anew()
+        self._enter(ExecutorState.ARMED)
 
     def stop(self, now_ns: int) -> Output | None:
         """A stop to be sent, as soon as the limits allow; None when disarmed."""
@@ -151,18 +209,40 @@ class Executor:
     def disarm(self) -> None:
         """Ends. A moving arm is to be told to :meth:`stop` before; it would come to rest by the plan that it has, but later."""
         self._smoother = None
-        self._enter(ExecutorState.READY, "")
+        self._begin_anew()
+        self._enter(ExecutorState.READY)
 
-    def fault(self, reason: str) -> None:
+    def fault(self, fault: Fault) -> None:
         """Latches a fault; the next tick plans the stop."""
-        if self.state not in (ExecutorState.READY, ExecutorState.FAULT):
-            self._enter(ExecutorState.FAULT, reason)
+        if self.state in (ExecutorState.READY, ExecutorState.FAULT):
+            return
+        self._teleoperation.end()
+        if fault.gives_way_to is not None:
+            self._gives_way = Standing(fault.gives_way_to)
+        self._enter(ExecutorState.FAULT, fault.message)
+        self.fault_name = fault.name
+
+    def clear_fault(self, now_ns: int) -> None:
+        """Ends a latched fault; the arm is to be armed anew.
+
+        Raises:
+            LimitError: there is none, its cause lasts, or the arm still moves.
+        """
+        if self.state is not ExecutorState.FAULT:
+            raise LimitError(f"expected the state FAULT before clearing a fault, found {self.state.name}")
+        withdrawn = self.permission.withdrawn(now_ns)
+        if withdrawn is not None and withdrawn.name is FaultName.EMERGENCY_STOP:
+            raise LimitError(withdrawn.message)
+        state = self.commanded_at(now_ns)
+        if state is not None and state.velocity.any():
+            raise LimitError("expected the arm to have come to rest before clearing the fault, found it still stopping")
+        self.disarm()
 
     def set_speed(self, speed: float, now_ns: int) -> None:
         """Passes what the chunks ask for at a share of its speed from now on, in (0, 1]; other shares are a LimitError."""
         self.scheduler.set_speed(speed, now_ns)
 
-    # -- chunks ------------------------------------------------------------------------------------------------------
+    # -- chunks and the teleoperator -----------------------------------------------------------------------------------
 
     def expect_chunks(self, expected: bool) -> None:
         """Tells whether a policy is running: only then is it a fault when its chunks stop coming."""
@@ -180,9 +260,11 @@ class Executor:
             validate_chunk(chunk, self._embodiment.action_names)
         except ChunkError as error:
             self.counters.chunks_refused += 1
-            self.fault(str(error))
+            self.fault(Fault(FaultName.CHUNK_MALFORMED, str(error)))
             raise
-        if reason := self._late(chunk, now_ns) or self._far(chunk, now_ns):
+        if self.state is ExecutorState.HOLDING or self.intervention:
+            return
+        if reason := untimely(chunk, self._embodiment, now_ns) or self._far(chunk, now_ns):
             self.counters.chunks_refused += 1
             self.message = reason
             raise ChunkError(reason)
@@ -198,35 +280,44 @@ class Executor:
         self.counters.chunks_accepted += 1
         self.counters.chunks_late += self._starved_since_ns is not None
         if self.state is ExecutorState.ARMED:
-            self._enter(ExecutorState.RUNNING, "")
+            self._enter(ExecutorState.RUNNING)
 
-    def _late(self, chunk: ActionChunk, now_ns: int) -> str:
-        age_ns = now_ns - chunk.observation_ns
-        allowed_ns = round(self._embodiment.safety.max_observation_age_ms * _MS) + chunk.inference_latency_ns
-        if age_ns > allowed_ns:
-            return (
-                f"chunk {chunk.sequence}: its observation is {age_ns / _MS:.0f} ms old, "
-                f"expected at most {allowed_ns / _MS:.0f} ms"
-            )
-        if age_ns < -_FUTURE_NS:
-            return (
-                f"chunk {chunk.sequence}: its observation lies {-age_ns / _MS:.0f} ms in the future; "
-                "expected clocks that agree"
-            )
-        return ""
+    def teleoperate(self, action: Array, now_ns: int) -> None:
+        """Takes a position of the teleoperator's stream: the human has the arm while it is live.
+
+        Args:
+            action: (action_dim,) [units of the action]; NaN for a gripper that stays as it is.
+            now_ns: when it came [ns].
+
+        Raises:
+            ChunkError: it is not finite, or too far from where the arm is to begin with; the policy keeps the arm.
+        """
+        if self.state not in (ExecutorState.ARMED, ExecutorState.RUNNING) or self._smoother is None:
+            return
+        if self._gripper is not None and np.isnan(action[self._joints.stop :]).all():
+            action = np.append(action[self._joints], self._gripper.undecided)
+        chunk = self._teleoperation.chunk(action, now_ns)
+        try:
+            validate_chunk(chunk, self._embodiment.action_names)
+            if not self.intervention and (reason := self._distant(chunk, now_ns)):
+                raise ChunkError(reason)
+        except ChunkError:
+            self._teleoperation.end()
+            raise
+        if not self.intervention:
+            self._begin_anew()
+        self._teleoperation.scheduler.submit(chunk, now_ns)
+        self._smoother.renew()
+        if self.state is ExecutorState.ARMED:
+            self._enter(ExecutorState.RUNNING)
 
     def _far(self, chunk: ActionChunk, now_ns: int) -> str:
         """Why a chunk may not be the first one: it starts too far from where the arm is."""
-        if self._smoother is None or self.scheduler.reference_at(now_ns) is not None:
-            return ""
-        here = self._smoother.plan.state_at(now_ns).position
-        first = chunk.actions[np.searchsorted(chunk.times_ns(), now_ns).clip(0, len(chunk.actions) - 1)]
-        distance = np.abs(first[self._joints] - here)
-        joint, limit = int(np.argmax(distance)), self._embodiment.safety.max_start_distance
-        if distance[joint] <= limit:
-            return ""
-        name = self._embodiment.joint_names[joint]
-        return f"chunk {chunk.sequence}: starts {distance[joint]:.2f} from the arm in {name}, expected at most {limit}"
+        return "" if self.scheduler.reference_at(now_ns) is not None else self._distant(chunk, now_ns)
+
+    def _distant(self, chunk: ActionChunk, now_ns: int) -> str:
+        state = self.commanded_at(now_ns)
+        return "" if state is None else distant(chunk, self._embodiment, state.position, now_ns)
 
     # -- time --------------------------------------------------------------------------------------------------------
 
@@ -234,11 +325,17 @@ class Executor:
         """Decides what to send now; None when disarmed."""
         if self._smoother is None:
             return None
-        if self.state is ExecutorState.FAULT:
+        self._watch(now_ns)
+        if self.state is ExecutorState.FAULT and self._gives_way is not None:
+            return Output(self._smoother.track(self._gives_way, slice(None), now_ns), None, not self._shadow)
+        if self.state in (ExecutorState.FAULT, ExecutorState.HOLDING):
             return self.stop(now_ns)
-        reference = self.scheduler.reference_at(now_ns)
-        self._watch_for_silence(reference, now_ns)
-        smoothed = self._smoother.track(self.scheduler, self._joints, now_ns)
+        source: ChunkScheduler = self._teleoperation.scheduler if self.intervention else self.scheduler
+        reference = source.reference_at(now_ns)
+        if not self.intervention:
+            self._watch_for_silence(reference, now_ns)
+        self._watch_approach(reference, now_ns)
+        smoothed = self._smoother.track(source, self._joints, now_ns)
         return Output(smoothed, self._gripper_change(reference), not self._shadow)
 
     def in_time(self, output: Output, now_ns: int) -> bool:
@@ -255,27 +352,61 @@ class Executor:
         self.counters.plans_withdrawn += 1
         return False
 
+    def _watch(self, now_ns: int) -> None:
+        """Looks for what must stop the arm, and for the end of an intervention."""
+        if self.intervention and not self._teleoperation.live(now_ns):
+            self._begin_anew()
+            if self.state is ExecutorState.RUNNING:
+                self._enter(ExecutorState.ARMED)
+        if not self.commanding:
+            return
+        withdrawn = self.permission.withdrawn(now_ns)
+        if withdrawn is not None and withdrawn.name is FaultName.DEADMAN_RELEASED:
+            if self.state is not ExecutorState.HOLDING:
+                self.hold(withdrawn.message)
+        elif withdrawn is not None:
+            self.fault(withdrawn)
+
     def _watch_for_silence(self, reference: Reference | None, now_ns: int) -> None:
         """Starvation is a fault while a policy runs, and the end of a run when none does."""
         if reference is not None or self.scheduler.ruling is None:
             self._starved_since_ns = None
             return
         if not self._chunks_expected:
-            self.scheduler.reset()
+            self._begin_anew()
             if self.state is ExecutorState.RUNNING:
-                self._enter(ExecutorState.ARMED, "")
+                self._enter(ExecutorState.ARMED)
             return
         self._starved_since_ns = self._starved_since_ns or now_ns
         self.counters.ticks_starved += 1
         silence_ms = self._embodiment.safety.silence_ms
         if now_ns - self._starved_since_ns > silence_ms * _MS:
-            self.fault(f"no usable action for {silence_ms:.0f} ms although the policy is running; the arm was stopped")
+            sentence = f"no usable action for {silence_ms:.0f} ms although the policy is running; the arm was stopped"
+            self.fault(Fault(FaultName.STARVED, sentence))
+
+    def _watch_approach(self, reference: Reference | None, now_ns: int) -> None:
+        """What is asked for first is approached slowly."""
+        state = self.commanded_at(now_ns)
+        if not self._approaching or reference is None or state is None or self._smoother is None:
+            return
+        away = np.abs(reference.position[self._joints] - state.position).max()
+        self._approaching = bool(away > _APPROACHED)
+        self._smoother.go_slowly(self._approaching)
 
     def _gripper_change(self, reference: Reference | None) -> float | None:
         if self._gripper is None or reference is None:
             return None
-        return self._gripper.update(float(reference.position[len(self._embodiment.joints)]))
+        action = float(reference.position[len(self._embodiment.joints)])
+        return self._gripper.update(action) if np.isfinite(action) else None
 
-    def _enter(self, state: ExecutorState, message: str) -> None:
+    def _begin_anew(self) -> None:
+        """Forgets what was asked for: what comes next is the first."""
+        self.scheduler.reset()
+        self._teleoperation.end()
+        self._starved_since_ns = None
+        self._approaching = True
+
+    def _enter(self, state: ExecutorState, message: str = "") -> None:
         self.state = state
         self.message = message
+        self.fault_name = None

@@ -17,8 +17,12 @@ class GripperSwitch:
         self._gripper = gripper
         self.target: float | None = None
         if measured is not None:
-            middle = (gripper.close_below + gripper.open_above) / 2.0
-            self.target = gripper.open if measured > middle else gripper.closed
+            self.target = gripper.open if measured > self.undecided else gripper.closed
+
+    @property
+    def undecided(self) -> float:
+        """An action that changes nothing [m per finger]."""
+        return (self._gripper.close_below + self._gripper.open_above) / 2.0
 
     def update(self, action: float) -> float | None:
         """Takes the gripper's action [m per finger]; returns the new target [m per finger], or None if it stays."""

@@ -95,17 +95,21 @@ class Smoother:
         self, limits: JointLimits, motion: Motion, position: Array, now_ns: int, region: Region | None = None
     ) -> None:
         self._limits = limits
-        self._share = LimitShare(motion.velocity_share, motion.acceleration_share, motion.jerk_share)
-        self._planned = LimitShare(*(_PLANNED * share for share in self._share))
+        share = LimitShare(motion.velocity_share, motion.acceleration_share, motion.jerk_share)
+        self._gears = {
+            False: _Gear(limits, share),
+            True: _Gear(limits, share._replace(velocity=min(share.velocity, motion.approach_share))),
+        }
+        self._gear = self._gears[False]
+        self._slowly = False
         self._look_ahead_ns = round(motion.look_ahead_ms * _MS)
         self._lead_ns = round(motion.lead_ms * _MS)
         self._room = Room.within(limits, region)
-        self._time_optimal = TimeOptimal(limits, self._planned)
         plan = MotionPlan.at_rest(np.asarray(position, dtype=np.float64), now_ns)
         self._decided = self._before = Smoothed(plan, False, "stop", limit_use(plan, limits), now_ns)
         self._planned_for: object = None  # the ruling chunk when it was decided
         self._again_ns = now_ns  # when to look again although nothing has changed
-        if not self._decided.use.within(self._share):
+        if not self._decided.use.within(self._gear.share):
             raise LimitError(_outside(position, limits))
 
     @property
@@ -116,6 +120,12 @@ class Smoother:
     def renew(self) -> None:
         """Tells that the reference has changed: the next tick looks at it."""
         self._again_ns = 0
+
+    def go_slowly(self, slowly: bool) -> None:
+        """Plans with the velocity of an approach from now on, or again with all that motion may use."""
+        if self._slowly is not slowly:
+            self._slowly = slowly
+            self.renew()
 
     def track(self, scheduler: ChunkScheduler, joints: slice, now_ns: int) -> Smoothed:
         """Decides the plan towards what the scheduler's chunks ask for; stops where they ask for nothing.
@@ -147,40 +157,46 @@ class Smoother:
     def _next(self, scheduler: ChunkScheduler, joints: slice, now_ns: int) -> Smoothed:
         splice_ns = now_ns + self._lead_ns
         current = self._decided
+        start = current.plan.state_at(splice_ns)
         path = path_from(scheduler, joints, splice_ns, self._room)
+        if self._slowly and self._faster_than_an_approach(start):
+            path = None  # at first it slows down
+        self._gear = self._gears[self._slowly and path is not None]
         self._again_ns = now_ns if path is None else now_ns + _AGAIN_NS
         if path is None and current.kind == "stop":
             # a stop is planned once: planned anew at every tick from where it has come to, it would never end
             return current
-        start = current.plan.state_at(splice_ns)
         for kind, tail in self._candidates(path, splice_ns, start):
             plan = current.plan.spliced(splice_ns, tail, keep_from_ns=now_ns)
             use = limit_use(plan, self._limits)
-            if use.within(self._share) and self._room.keeps(plan):
+            if use.within(self._gear.share) and self._room.keeps(plan):
                 if path is not None and kind == "tracking":
                     self._again_ns = plan.end_ns - self._lead_ns
                     if path.capped:  # before it slows down
-                        whole = path.count - path.slow_down_steps(self._limits, self._share) - 1
+                        whole = path.count - path.slow_down_steps(self._limits, self._gear.share) - 1
                         self._again_ns = now_ns + max(1, whole) * path.step_ns
                 return Smoothed(plan, True, kind, use, splice_ns)
         return current
 
+    def _faster_than_an_approach(self, start: State) -> bool:
+        return bool((np.abs(start.velocity) > self._gears[True].share.velocity * self._limits.velocity).any())
+
     def _candidates(self, path: Path | None, splice_ns: int, start: State) -> Iterator[tuple[Kind, MotionPlan]]:
         if path is not None:
-            half = path.slow_down_steps(self._limits, self._share)
+            half = path.slow_down_steps(self._limits, self._gear.share)
             for roughness, length, slower in self._tries(path, start, half == 0):
                 yield "tracking", self._tail(path, start, roughness, length, slower * half)
             goal = path.samples.position[min(path.count, _GOAL_NS // path.step_ns)]
             for reduction in _REDUCTIONS:
-                if (tail := self._time_optimal.towards(start, goal, splice_ns, reduction)) is not None:
+                if (tail := self._gear.time_optimal.towards(start, goal, splice_ns, reduction)) is not None:
                     yield "time_optimal", tail
         if self._decided.kind != "stop" and (start.velocity.any() or start.acceleration.any()):
-            if (duration := stop_duration(start, self._limits, self._planned)) is not None:
+            if (duration := stop_duration(start, self._limits, self._gear.planned)) is not None:
                 rest = stopped_after(start, duration)
                 yield "stop", MotionPlan.through([splice_ns + round(duration * 1e9)], [rest])
             for half in _STOP_STEPS:
                 yield "stop", along(self._decided.plan, splice_ns, half)
-            if (tail := self._time_optimal.to_rest(start, splice_ns)) is not None:
+            if (tail := self._gear.time_optimal.to_rest(start, splice_ns)) is not None:
                 yield "stop", tail
 
     def _tries(self, path: Path, start: State, rests: bool) -> Iterator[tuple[float, int, int]]:
@@ -204,7 +220,7 @@ class Smoother:
 
         A quintic that takes a distance d away in T has an acceleration of 5.8 d / T^2 at its peak; a velocity v, 3.9 v / T.
         """
-        limit = self._limits.acceleration * self._share.acceleration
+        limit = self._limits.acceleration * self._gear.share.acceleration
         moving = path.samples.velocity[0] if path.count else 0.0
         distance = float((np.abs(start.position - path.samples.position[0]) / limit).max())
         velocity = float((np.abs(start.velocity - moving) / limit).max())
@@ -225,6 +241,15 @@ class Smoother:
         away = blend.deviation(start, origin, step_s, length, [min(step, length) for step in steps])
         times_ns = path.start_ns + path.step_ns * np.array(steps, dtype=np.int64)
         return MotionPlan(times_ns, *(part + more for part, more in zip(states, away, strict=True)))
+
+
+class _Gear:
+    """Shares of the limits: what a plan may use, and what it is planned with."""
+
+    def __init__(self, limits: JointLimits, share: LimitShare) -> None:
+        self.share = share
+        self.planned = LimitShare(*(_PLANNED * part for part in share))
+        self.time_optimal = TimeOptimal(limits, self.planned)
 
 
 class _Nothing:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 from control_msgs.msg import JointTrajectoryControllerState
 from vla_core.embodiment import Embodiment
 from vla_core.errors import LimitError, VlaError
+from vla_core.execution.robot_watch import RobotWatch
 from vla_ros import qos
 from vla_ros.codecs.definitions import message_type
 from vla_ros.codecs.fields import StreamCodec
@@ -22,10 +24,17 @@ class ArmState:
     """Keeps the newest measured state of the joints and, for a joint trajectory controller, its reference.
 
     The first command must begin where the controller holds the arm, which differs from the measurement by the tracking error.
+
+    Args:
+        host: of the node.
+        embodiment: the robot.
+        watch: is told all of it too; None: nobody watches.
     """
 
-    def __init__(self, host: NodeHost, embodiment: Embodiment) -> None:
+    def __init__(self, host: NodeHost, embodiment: Embodiment, watch: RobotWatch | None = None) -> None:
         self._embodiment = embodiment
+        self._clock = host.clock
+        self._watch = watch
         self._logger = host.node.get_logger()
         self._position = np.full(len(embodiment.joints), np.nan)
         self._velocity = np.full(len(embodiment.joints), np.nan)
@@ -50,6 +59,12 @@ class ArmState:
         """Measured gripper position [m per finger]; None without a gripper or before the first message."""
         return self._finger
 
+    def wait_for_controller(self, within_s: float = 2.0) -> None:
+        """Waits until the controller says where it holds the arm: it may just have been activated. Not for the loop."""
+        until = time.monotonic() + within_s
+        while not self._controller_speaks(self._clock.now_ns()) and time.monotonic() < until:
+            time.sleep(0.01)
+
     def position_to_arm_from(self, now_ns: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Position to begin at, and measured velocity, each (n,) [rad, rad/s].
 
@@ -62,12 +77,17 @@ class ArmState:
             raise LimitError("expected fresh joint states before arming, found none; is the robot's driver running?")
         if self._embodiment.arm.kind != "joint_trajectory":
             return self._position.copy(), self._velocity.copy()
-        if self._reference is None or self._reference_ns is None or now_ns - self._reference_ns > _FRESH_NS:
+        if self._reference is None or not self._controller_speaks(now_ns):
             raise LimitError(
                 f"expected the controller '{self._embodiment.arm.name}' to be active before arming, found no fresh message on "
                 f"/{self._embodiment.arm.name}/controller_state"
             )
         return self._reference.copy(), self._velocity.copy()
+
+    def _controller_speaks(self, now_ns: int) -> bool:
+        if self._embodiment.arm.kind != "joint_trajectory":
+            return True
+        return self._reference_ns is not None and now_ns - self._reference_ns <= _FRESH_NS
 
     def _group(self, name: str) -> tuple[str, ...]:
         return self._embodiment.proprioception.get(name, ())  # type: ignore[call-overload, no-any-return]
@@ -89,6 +109,8 @@ class ArmState:
             self._take_finger(name, values)
             if self._embodiment.joints[0].name in stream.names_of(next(iter(stream.fields))):
                 self._measured_ns = receive_ns
+                if self._watch:
+                    self._watch.measured(receive_ns)
 
         host.subscribe(message_type(stream.type), stream.topic, handle, qos.stream(200, stream.reliability))
 
@@ -113,5 +135,8 @@ class ArmState:
         names = list(message.joint_names)
         if set(names) != set(self._embodiment.joint_names) or len(message.reference.positions) != len(names):
             return
-        self._reference = np.array([message.reference.positions[names.index(j)] for j in self._embodiment.joint_names])
+        order = [names.index(joint) for joint in self._embodiment.joint_names]
+        self._reference = np.array(message.reference.positions)[order]
         self._reference_ns = receive_ns
+        if self._watch and len(message.feedback.positions) == len(names):
+            self._watch.reported(self._reference, np.array(message.feedback.positions)[order], receive_ns)

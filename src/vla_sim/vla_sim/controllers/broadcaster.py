@@ -17,6 +17,7 @@ class JointStateBroadcaster:
 
     def __init__(self, name: str, parameters: BroadcasterParameters, hardware: JointInterfaces) -> None:
         self.name = name
+        self.parameters = parameters
         self.joints = tuple(parameters.joints or hardware.joint_names)
         hardware.indices(self.joints, name)
         kinds = parameters.interfaces or hardware.state_kinds

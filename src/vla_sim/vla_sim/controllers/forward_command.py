@@ -27,6 +27,7 @@ class ForwardCommandController:
 
     def __init__(self, name: str, parameters: ForwardCommandParameters, hardware: JointInterfaces) -> None:
         self.name = name
+        self.parameters = parameters
         self.command_interfaces = tuple(f"{joint}/{parameters.interface_name}" for joint in parameters.joints)
         self.state_interfaces: tuple[str, ...] = ()
         self.active = False

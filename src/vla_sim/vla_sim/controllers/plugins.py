@@ -25,6 +25,11 @@ class Controller(Protocol):
     command_interfaces: tuple[str, ...]
     state_interfaces: tuple[str, ...]
 
+    @property
+    def parameters(self) -> Any:
+        """A dataclass."""
+        ...
+
     def activate(self, time_ns: int) -> None: ...
 
     def deactivate(self) -> None: ...

@@ -1,0 +1,1 @@
+"""The edge of command_node to ROS."""
