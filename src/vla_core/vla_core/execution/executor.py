@@ -305,7 +305,7 @@ class Executor:
             self._teleoperation.end()
             raise
         if not self.intervention:
-            self._begin_anew()
+            self._forget_chunks()
         self._teleoperation.scheduler.submit(chunk, now_ns)
         self._smoother.renew()
         if self.state is ExecutorState.ARMED:
@@ -401,8 +401,11 @@ class Executor:
 
     def _begin_anew(self) -> None:
         """Forgets what was asked for: what comes next is the first."""
-        self.scheduler.reset()
         self._teleoperation.end()
+        self._forget_chunks()
+
+    def _forget_chunks(self) -> None:
+        self.scheduler.reset()
         self._starved_since_ns = None
         self._approaching = True
 
