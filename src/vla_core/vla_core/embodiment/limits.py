@@ -35,8 +35,8 @@ class JointLimits:
     @staticmethod
     def of(embodiment: Embodiment) -> JointLimits:
         joints = embodiment.joints
-        upper = [j.velocity_envelope.upper if j.velocity_envelope else _unbounded(j.velocity) for j in joints]
-        lower = [j.velocity_envelope.lower if j.velocity_envelope else _unbounded(j.velocity) for j in joints]
+        upper = [j.velocity_envelope.upper if j.velocity_envelope else unbounded(j.velocity) for j in joints]
+        lower = [j.velocity_envelope.lower if j.velocity_envelope else unbounded(j.velocity) for j in joints]
         return JointLimits(
             position_min=np.array([j.position.min for j in joints]),
             position_max=np.array([j.position.max for j in joints]),
@@ -62,6 +62,6 @@ class JointLimits:
         return -np.minimum(self.velocity, np.maximum(0.0, self.lower_offset + np.sqrt(self.lower_gain * distance)))
 
 
-def _unbounded(velocity: float) -> VelocityBound:
+def unbounded(velocity: float) -> VelocityBound:
     """A bound that is ``velocity`` at every position: no square root can bring it below."""
     return VelocityBound(offset=velocity, gain=1.0, position=0.0)

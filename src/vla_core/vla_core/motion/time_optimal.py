@@ -16,6 +16,7 @@ from vla_core.motion.plan import MotionPlan
 from vla_core.motion.polynomial import Array, State
 
 _CLOSEST_S = 2e-5  # knots closer together than this are merged
+_REACHABLE = 0.999  # share of the acceleration that may be left at the end of a motion: all of it has no solution in floating point
 
 
 class TimeOptimal:
@@ -54,8 +55,30 @@ class TimeOptimal:
         parameters.synchronization = Synchronization.No
         return self._knots(parameters, start_ns)
 
+    def to_velocity(self, start: State, velocity: Array, acceleration: Array, start_ns: int, span_ns: int) -> MotionPlan | None:
+        """The motion to a velocity, that takes a span of time, or longer where the limits ask for more.
+
+        Args:
+            start: state (n,).
+            velocity: (n,) at the end, inside of the limits [rad/s or m/s].
+            acceleration: (n,) at the end; more than the limit is taken for the limit [rad/s^2 or m/s^2].
+            start_ns: time of ``start`` [ns].
+            span_ns: least duration [ns].
+
+        Returns:
+            Its knots after ``start_ns``, the last one as it was asked for; None if there is no such motion.
+        """
+        parameters = self._parameters(start, 1.0)
+        parameters.control_interface = ControlInterface.Velocity
+        parameters.target_velocity = velocity.tolist()
+        most = self._acceleration * _REACHABLE
+        parameters.target_acceleration = np.clip(acceleration, -most, most).tolist()
+        parameters.minimum_duration = span_ns * 1e-9
+        return self._knots(parameters, start_ns, rests=False)
+
     def _parameters(self, start: State, reduction: float) -> InputParameter:
         parameters = self._input
+        parameters.minimum_duration = None
         parameters.synchronization = Synchronization.Time
         parameters.current_position = start.position.tolist()
         parameters.current_velocity = start.velocity.tolist()
@@ -68,7 +91,7 @@ class TimeOptimal:
         parameters.max_jerk = self._jerk.tolist()
         return parameters
 
-    def _knots(self, parameters: InputParameter, start_ns: int) -> MotionPlan | None:
+    def _knots(self, parameters: InputParameter, start_ns: int, rests: bool = True) -> MotionPlan | None:
         try:
             result = self._generator.calculate(parameters, self._trajectory)
         except RuckigError:  # some states at the edge of the limits have no solution in floating point
@@ -79,7 +102,8 @@ class TimeOptimal:
         # that are a millisecond apart would be a jerk of 30 rad/s^3
         times_ns = [round(float(time) * 1e9) for time in self._switches(self._trajectory.duration)]
         states = [State(*(np.array(part) for part in self._trajectory.at_time(time_ns * 1e-9))) for time_ns in times_ns]
-        states[-1] = State.at_rest(states[-1].position)
+        if rests:
+            states[-1] = State.at_rest(states[-1].position)
         return MotionPlan.through([start_ns + time_ns for time_ns in times_ns], states)
 
     def _switches(self, end: float) -> Array:

@@ -12,13 +12,14 @@ from hypothesis.extra.numpy import arrays
 
 from vla_core import config as configuration
 from vla_core.errors import ConfigError
+from vla_core.rotations import SIZES, from_matrix, to_matrix
 from vla_policies.spec import PolicySpec
 from vla_policies.transforms import Chain
 from vla_policies.transforms.grippers import AlohaGripperAction, AlohaGripperState, GripperRange
 from vla_policies.transforms.padding import Padding
 from vla_policies.transforms.poses import PoseDelta
 from vla_policies.transforms.reference import StepDeltas
-from vla_policies.transforms.rotations import SIZES, RotationChange, from_matrix, to_matrix
+from vla_policies.transforms.rotations import RotationChange
 from vla_policies.transforms.signs import Signs
 
 NO_ANCHOR = np.zeros((2, 0))

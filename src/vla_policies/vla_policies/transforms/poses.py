@@ -7,8 +7,9 @@ from typing import Literal
 
 import numpy as np
 
+from vla_core.embodiment.spaces import Representation
+from vla_core.rotations import SIZES, from_matrix, to_matrix
 from vla_policies.transforms.protocol import ACTION_ONLY, Array, Vector
-from vla_policies.transforms.rotations import SIZES, Representation, from_matrix, to_matrix
 
 
 @dataclass(frozen=True)
