@@ -17,6 +17,7 @@ from vla_policy_node.remote.link import MAX_ANSWER_BYTES, told
 from vla_policy_node.remote.wire import OpenpiArrays, pack, unpack
 
 _UNAUTHORIZED = (401, 403)
+_ENDING_S = 5.0
 T = TypeVar("T")
 
 
@@ -28,21 +29,20 @@ class OpenpiLink:
 
     def __init__(self, address: Address) -> None:
         self._address = address
-        self._connection: ClientConnection | None = None
+        self._connections: list[ClientConnection] = []  # the one that is open, or none
         self._loop = asyncio.new_event_loop()
         thread = threading.Thread(target=self._loop.run_forever, name="openpi", daemon=True)
         thread.start()
-        weakref.finalize(self, _end, self._loop, thread)
+        weakref.finalize(self, _end, self._loop, thread, self._connections)
 
     def open(self, deadline_s: float) -> Mapping[str, Any]:
         self.close()
         return self._within(deadline_s, self._open(deadline_s), "a connection")
 
     def ask(self, request: Mapping[str, Any], deadline_s: float) -> Mapping[str, Any]:
-        connection = self._connection
-        if connection is None:
+        if not self._connections:
             raise PeerLost(f"{self._address.url}: there is no connection")
-        answer = self._within(deadline_s, self._ask(connection, pack(dict(request), OpenpiArrays())), "an answer")
+        answer = self._within(deadline_s, self._ask(self._connections[0], pack(dict(request), OpenpiArrays())), "an answer")
         if isinstance(answer, str):
             raise PeerError(f"{self._address.url} reports an error: {told(answer)}")
         return self._read(answer)
@@ -51,10 +51,9 @@ class OpenpiLink:
         """Openpi's protocol has no word for it: its policies remember nothing."""
 
     def close(self) -> None:
-        connection, self._connection = self._connection, None
-        if connection is not None:
+        while self._connections:
             # not the closing handshake: whoever is gone does not take part in it
-            self._loop.call_soon_threadsafe(connection.transport.abort)
+            self._loop.call_soon_threadsafe(self._connections.pop().transport.abort)
 
     async def _open(self, deadline_s: float) -> Mapping[str, Any]:
         token = self._address.token
@@ -75,7 +74,7 @@ class OpenpiLink:
         except BaseException:
             connection.transport.abort()
             raise
-        self._connection = connection
+        self._connections.append(connection)
         return read
 
     async def _ask(self, connection: ClientConnection, request: bytes) -> bytes | str:
@@ -117,16 +116,18 @@ class OpenpiLink:
         return PeerError(f"{url}: expected openpi's websocket protocol, found HTTP status {status}")
 
 
-def _end(loop: asyncio.AbstractEventLoop, thread: threading.Thread) -> None:
-    """Ends the loop's thread, with all that is open on it."""
+def _end(loop: asyncio.AbstractEventLoop, thread: threading.Thread, connections: list[ClientConnection]) -> None:
+    """Ends the loop's thread, with what is open on it."""
 
-    def stop() -> None:
-        for task in asyncio.all_tasks(loop):
-            task.cancel()
-        loop.call_soon(loop.stop)
+    async def ended() -> None:
+        closed = [connection.wait_closed() for connection in connections]
+        for connection in connections:
+            connection.transport.abort()
+        await asyncio.gather(*closed, return_exceptions=True)
+        loop.stop()
 
-    loop.call_soon_threadsafe(stop)
+    asyncio.run_coroutine_threadsafe(ended(), loop)
     if threading.current_thread() is not thread:
-        thread.join(5.0)
+        thread.join(_ENDING_S)
     if not loop.is_running():
         loop.close()

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from vla_core.errors import PeerError
 
 MAX_TEXT = 1 << 16
-_MAX_ITEMS = 1 << 14  # of a list; a map may have a quarter
+_MAX_ITEMS = 1 << 10  # of a list or a map
 _MAX_AXES = 8
 _NUMBERS = re.compile(r"[<>|=]?(?:b1|[iu][1248]|f[248])")
 _NPY_MAGIC = b"\x93NUMPY"
@@ -115,7 +115,7 @@ def unpack(data: bytes, form: ArrayForm, max_bytes: int) -> Any:
             max_str_len=MAX_TEXT,
             max_bin_len=max_bytes,
             max_array_len=_MAX_ITEMS,
-            max_map_len=_MAX_ITEMS // 4,
+            max_map_len=_MAX_ITEMS,
             max_ext_len=0,
         )
     except (ValueError, TypeError, msgpack.exceptions.UnpackException) as error:
