@@ -2,12 +2,29 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vla_core.errors import ChunkError
+
+
+@dataclass(frozen=True)
+class Stations:
+    """When what became a chunk passed each station, on the clock of the header stamps [ns]; 0 where that is not known.
+
+    Attributes:
+        observation_received_ns: the last message of its observation came in.
+        inference_started_ns, inference_finished_ns: the policy began and ended.
+        published_ns: the chunk was published.
+    """
+
+    observation_received_ns: int = 0
+    inference_started_ns: int = 0
+    inference_finished_ns: int = 0
+    published_ns: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,6 +40,7 @@ class ActionChunk:
         policy_id: which policy and checkpoint.
         sequence: 0, 1, 2 ... since the policy was loaded.
         inference_latency_ns: measured from the assembled observation to the actions [ns].
+        stations: when it, and what it came from, passed on its way.
     """
 
     actions: NDArray[np.float64]
@@ -33,6 +51,7 @@ class ActionChunk:
     policy_id: str = ""
     sequence: int = 0
     inference_latency_ns: int = 0
+    stations: Stations = Stations()
 
     @property
     def end_ns(self) -> int:
@@ -42,6 +61,16 @@ class ActionChunk:
     def passed(self, time_ns: int) -> bool:
         """Whether all of it has passed: an action is meant for a step."""
         return self.end_ns + self.step_ns < time_ns
+
+    def inferred_within(self, latency_ns: int) -> ActionChunk:
+        """The same chunk, whose inference took so long [ns] from its start."""
+        finished_ns = self.stations.inference_started_ns + latency_ns if self.stations.inference_started_ns else 0
+        stations = dataclasses.replace(self.stations, inference_finished_ns=finished_ns)
+        return dataclasses.replace(self, inference_latency_ns=latency_ns, stations=stations)
+
+    def published_at(self, now_ns: int) -> ActionChunk:
+        """The same chunk, as it is published at a time [ns]."""
+        return dataclasses.replace(self, stations=dataclasses.replace(self.stations, published_ns=now_ns))
 
     def times_ns(self) -> NDArray[np.int64]:
         """When each action is meant (action_horizon,) [ns]."""

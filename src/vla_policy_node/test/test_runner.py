@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from vla_core.action_chunk import ActionChunk
+from vla_core.action_chunk import ActionChunk, Stations
 from vla_core.action_prefix import ActionPrefix
 from vla_core.chunking import requests_for
 from vla_core.embodiment import load_embodiment
@@ -125,3 +125,18 @@ def test_a_failure_ends_the_run_and_the_next_one_can_begin() -> None:
     assert (runner.state, runner.message) == (RunnerState.FAULT, "broken")
     assert runner.start("", START, 0.0) == ""
     assert cycle(runner, 1, 1.0) is not None
+
+
+def test_a_chunk_tells_when_what_it_came_from_passed_each_station() -> None:
+    runner, _ = running("receding_horizon")
+    inference = asked_at(runner, 0)
+    assert inference is not None
+    received_ns = max(sample.receive_ns for sample in SEEN.values())
+    chunk = runner.infer(inference, START + 1_000_000)
+    assert chunk.inference_latency_ns > 0
+    assert chunk.stations.inference_finished_ns == START + 1_000_000 + chunk.inference_latency_ns
+    simulated = chunk.inferred_within(40_000_000)
+    published = runner.inferred(simulated, START + 45_000_000)
+    assert published is not None
+    assert published.inference_latency_ns == 40_000_000
+    assert published.stations == Stations(received_ns, START + 1_000_000, START + 41_000_000, START + 45_000_000)

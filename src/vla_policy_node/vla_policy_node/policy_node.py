@@ -101,7 +101,7 @@ class PolicyNode:
 
     def _infer(self, inference: Inference) -> ActionChunk | VlaError:
         try:
-            return self._runner.infer(inference)
+            return self._runner.infer(inference, self._host.clock.now_ns())
         except VlaError as error:
             return error
 
@@ -116,8 +116,7 @@ class PolicyNode:
         if self._lockstep:
             # simulated time stands still while a policy infers, so its latency is simulated too, and the same in every run
             latency_ns = round(self._parameters.lockstep_latency_ms * 1e6)
-            ready = dataclasses.replace(result, inference_latency_ns=latency_ns)
-            self._outbox.append((now_ns + latency_ns, ready))
+            self._outbox.append((now_ns + latency_ns, result.inferred_within(latency_ns)))
         else:
             self._outbox.append((now_ns, result))
         self._publish_ready(now_ns)

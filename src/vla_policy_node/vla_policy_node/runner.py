@@ -10,7 +10,7 @@ from enum import Enum
 
 import numpy as np
 
-from vla_core.action_chunk import ActionChunk
+from vla_core.action_chunk import ActionChunk, Stations
 from vla_core.action_prefix import ActionPrefix
 from vla_core.chunking import ChunkRequests
 from vla_core.embodiment import Embodiment
@@ -41,10 +41,14 @@ class Latency:
 
 @dataclass(frozen=True, eq=False)
 class Inference:
-    """What is to be inferred: the actions that follow an observation, and go on from a prefix if there is one."""
+    """What is to be inferred: the actions that follow an observation, and go on from a prefix if there is one.
+
+    ``received_ns`` is when the last message of the observation came in [ns].
+    """
 
     observation: Observation
     prefix: ActionPrefix | None
+    received_ns: int
 
 
 class PolicyRunner:
@@ -138,15 +142,23 @@ class PolicyRunner:
             return None
         self._busy = True
         prefix = self._requests.asked(complete[-1].stamp_ns)
-        return Inference(observation_from(complete[-1], self._embodiment, self.prompt), prefix)
+        received_ns = max(sample.receive_ns for sample in complete[-1].samples.values())
+        return Inference(observation_from(complete[-1], self._embodiment, self.prompt), prefix, received_ns)
 
-    def infer(self, inference: Inference) -> ActionChunk:
-        """Infers a chunk and measures how long that took. May run beside the loop; raises what the policy raises."""
+    def infer(self, inference: Inference, now_ns: int = 0) -> ActionChunk:
+        """Infers a chunk and measures how long that took. May run beside the loop; raises what the policy raises.
+
+        Args:
+            inference: what.
+            now_ns: the time, on the clock of the header stamps [ns]; 0 if it is not known.
+        """
         if self._policy is None:
             raise RuntimeError("no policy is loaded")
         began_ns = time.monotonic_ns()
         chunk = self._policy.infer(inference.observation, inference.prefix)
-        return dataclasses.replace(chunk, inference_latency_ns=time.monotonic_ns() - began_ns)
+        latency_ns = time.monotonic_ns() - began_ns
+        stations = Stations(observation_received_ns=inference.received_ns, inference_started_ns=now_ns)
+        return dataclasses.replace(chunk, stations=stations).inferred_within(latency_ns)
 
     def measured(self, chunk: ActionChunk) -> None:
         """Takes note of how long :meth:`infer` took."""
@@ -157,7 +169,7 @@ class PolicyRunner:
         outdated, self._outdated, self._busy = self._outdated, False, False
         if outdated or self.state is not RunnerState.RUNNING:
             return None
-        published = self._requests.answered(chunk, now_ns)
+        published = self._requests.answered(chunk.published_at(now_ns), now_ns)
         self.chunks += published is not None
         return published
 

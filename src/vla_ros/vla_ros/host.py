@@ -24,6 +24,7 @@ from rclpy.node import Node
 from rclpy.qos import QoSProfile
 
 from vla_core.ports import Clock
+from vla_ros import scheduling
 from vla_ros.action_client import ActionClient
 from vla_ros.data_topics import DataPublisher, DataTopic, MessageHandler, TakenByTheLoop
 from vla_ros.timer import Timer, TimerHandler
@@ -65,6 +66,7 @@ class NodeHost:
         self.timers: list[Timer] = []
         self.pending_calls = 0  # calls to other nodes that were made in a handler and are not answered yet
         self.pacer = pacer
+        self.scheduling = ""  # how the operating system schedules the loop, if that was asked for
         self._jobs: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._stopped = threading.Event()
         self._group = TakenByTheLoop()
@@ -194,6 +196,22 @@ class NodeHost:
         """Has the loop run ``job`` soon. May be called from any thread."""
         self._jobs.put(job)
         self._wake.trigger_guard_condition()
+
+    def keep_time(self, priority: int) -> None:
+        """Has the system run the loop before everything else as soon as it runs; says so in the log and in :attr:`scheduling`.
+
+        Args:
+            priority: as for :func:`vla_ros.scheduling.keep_time`. In lockstep there is nothing to keep.
+        """
+        if self.pacer.holds_back:
+            self.scheduling = "lockstep"
+            return
+
+        def job() -> None:
+            self.scheduling = scheduling.keep_time(priority)
+            self.node.get_logger().info(f"control loop: {self.scheduling}")
+
+        self.post(job)
 
     def compute(self, work: Callable[[], T], handler: Callable[[T], None]) -> None:
         """Runs ``work`` beside the loop, which goes on taking messages, and then ``handler(result)`` in it."""

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from vla_msgs.msg import ActionChunk as ActionChunkMessage
 
-from vla_core.action_chunk import ActionChunk
+from vla_core.action_chunk import ActionChunk, Stations
 from vla_core.errors import ChunkError
 from vla_ros.time import to_duration, to_ns, to_time
 
@@ -24,6 +24,10 @@ def chunk_message(chunk: ActionChunk, units: Sequence[str]) -> ActionChunkMessag
         policy_id=chunk.policy_id,
         sequence=chunk.sequence,
         inference_latency=to_duration(chunk.inference_latency_ns),
+        observation_received=to_time(chunk.stations.observation_received_ns),
+        inference_started=to_time(chunk.stations.inference_started_ns),
+        inference_finished=to_time(chunk.stations.inference_finished_ns),
+        published=to_time(chunk.stations.published_ns),
     )
     message.header.stamp = to_time(chunk.observation_ns)
     return message
@@ -50,4 +54,10 @@ def chunk_from(message: ActionChunkMessage) -> ActionChunk:
         policy_id=message.policy_id,
         sequence=message.sequence,
         inference_latency_ns=to_ns(message.inference_latency),
+        stations=Stations(
+            to_ns(message.observation_received),
+            to_ns(message.inference_started),
+            to_ns(message.inference_finished),
+            to_ns(message.published),
+        ),
     )
