@@ -22,6 +22,7 @@ from vla_core.execution import Executor, ExecutorState, Output
 from vla_core.execution.robot_watch import RobotWatch
 from vla_core.execution.use import UseMeter
 from vla_core.strategies import Strategy
+from vla_policy_node.ros.ledgers import LedgerTopics
 from vla_policy_node.ros.services import CommandServices
 from vla_ros import names, params, qos
 from vla_ros.codecs.chunks import chunk_from
@@ -50,6 +51,9 @@ class CommandParameters:
     )
     roughness: Annotated[float, Constraint(ge=0)] = field(
         default=5.0, metadata={"doc": "how strongly noise between the actions of a chunk is taken out; 0 not at all"}
+    )
+    realtime_priority: Annotated[int, Constraint(ge=0, le=99)] = field(
+        default=60, metadata={"doc": "SCHED_FIFO priority of the control loop, where permitted; 0: the usual scheduling"}
     )
 
 
@@ -85,10 +89,12 @@ class CommandNode:
             lambda: self._publish_status(host.clock.now_ns()),
             self._stop_and_disarm,
         )
-        self._ticks = host.every(round(1e9 / self._embodiment.motion.control_rate_hz), self._on_tick)
+        self._ledgers = LedgerTopics(host, self._executor)
+        self._ticks = host.every(round(1e9 / self._embodiment.motion.control_rate_hz), self._on_tick, urgent=True)
         host.every(_STATUS_NS, self._publish_status)
         if self._gripper:
             host.every(_GRIPPER_NS, self._announce_gripper)
+        host.keep_time(given.realtime_priority)
         self._publish_status(host.clock.now_ns())
 
     def close(self) -> None:
@@ -100,7 +106,9 @@ class CommandNode:
     def _on_chunk(self, message: ActionChunk, receive_ns: int) -> None:
         before = self._executor.state
         try:
-            self._executor.submit(chunk_from(message), self._host.clock.now_ns())
+            chunk = chunk_from(message)
+            self._executor.submit(chunk, self._host.clock.now_ns())
+            self._ledgers.received(chunk, receive_ns)
         except ChunkError as error:
             self._host.node.get_logger().warning(str(error), throttle_duration_sec=1.0)
         self._log_fault(before)
@@ -114,7 +122,8 @@ class CommandNode:
             self._executor.fault(found)
         output = self._executor.tick(now_ns)
         if output is not None:
-            self._send(output, now_ns)
+            if self._send(output, now_ns):
+                self._ledgers.planned(output.smoothed, now_ns)
             self._use.note(output.smoothed.plan, now_ns)
         self._log_fault(before)
         if self._rests_ns is not None and now_ns > self._rests_ns:
@@ -159,7 +168,7 @@ class CommandNode:
     def _publish_status(self, now_ns: int) -> None:
         executor, use = self._executor, self._use.read()
         state = executor.commanded_at(now_ns)
-        ruling = executor.scheduler.ruling
+        ruling, lateness = executor.scheduler.ruling, self._ticks.lateness.read()
         message = CommandStatus(
             state=executor.state.value,
             message=executor.message,
@@ -183,6 +192,9 @@ class CommandNode:
             commands_sent=self._commands_sent,
             command_rate_hz=self._command_rate(now_ns),
             deadline_misses=self._ticks.missed + executor.counters.plans_withdrawn,
+            lateness_p50_us=lateness.p50_us,
+            lateness_max_us=lateness.max_us,
+            scheduling=self._host.scheduling,
             active_policy=ruling.policy_id if ruling else "",
             active_sequence=ruling.sequence if ruling else 0,
         )
