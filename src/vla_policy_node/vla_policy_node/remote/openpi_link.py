@@ -42,7 +42,9 @@ class OpenpiLink:
     def ask(self, request: Mapping[str, Any], deadline_s: float) -> Mapping[str, Any]:
         if not self._connections:
             raise PeerLost(f"{self._address.url}: there is no connection")
-        answer = self._within(deadline_s, self._ask(self._connections[0], pack(dict(request), OpenpiArrays())), "an answer")
+        answer = self._within(
+            deadline_s, self._ask(self._connections[0], pack(dict(request), OpenpiArrays())), "an answer"
+        )
         if isinstance(answer, str):
             raise PeerError(f"{self._address.url} reports an error: {told(answer)}")
         return self._read(answer)

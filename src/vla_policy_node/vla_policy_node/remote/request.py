@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
-from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from vla_core.action_chunk import ActionChunk, validate_chunk
 from vla_core.action_prefix import ActionPrefix, Decay
@@ -15,6 +14,7 @@ from vla_core.embodiment import Embodiment
 from vla_core.errors import PeerError, choice
 from vla_core.observation import Observation
 from vla_policy_node.remote import served
+from vla_policy_node.remote.mapping import MAX_HORIZON
 
 _MAX_PIXELS = 1 << 24
 _MAX_NS = 1 << 62
@@ -27,21 +27,6 @@ class Request:
     observation: Observation
     prefix: ActionPrefix | None
     reset: bool
-
-
-@dataclass(frozen=True, eq=False)
-class _Prefix:
-    __pydantic_config__ = ConfigDict(extra="forbid", strict=True, arbitrary_types_allowed=True)
-
-    actions: np.ndarray
-    start_ns: int
-    step_ns: int
-    delay: int
-    execution_horizon: int
-    decay: Decay
-
-
-_prefix = TypeAdapter(_Prefix)
 
 
 def read_request(values: Any, embodiment: Embodiment) -> Request:
@@ -65,7 +50,7 @@ def read_request(values: Any, embodiment: Embodiment) -> Request:
         raise PeerError(f"request: expected '{missing[0]}', found {choice(_named(values))}")
     if unknown := [key for key in values if key not in (*expected, *optional)]:
         raise PeerError(f"request: expected {choice((*expected, *optional))}, found {str(unknown[0])[:80]!r}")
-    stamp_ns = _integer(values, served.STAMP)
+    stamp_ns = _number(values, served.STAMP, _MAX_NS)
     observation = Observation(
         stamp_ns=stamp_ns,
         images={role: _image(key, values[key]) for key, role in images.items()},
@@ -81,18 +66,18 @@ def read_request(values: Any, embodiment: Embodiment) -> Request:
 
 
 def _read_prefix(values: Any, embodiment: Embodiment) -> ActionPrefix:
-    try:
-        prefix = _prefix.validate_python(values)
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        raise PeerError(f"request: {served.PREFIX}: {first['loc']}: {first['msg']}") from None
-    if prefix.actions.dtype.kind != "f" or not 0 <= prefix.start_ns < _MAX_NS or not 0 < prefix.step_ns < _MAX_NS:
-        raise PeerError(f"request: {served.PREFIX}: expected actions that are numbers, and times")
-    names = embodiment.action_names
-    actions = prefix.actions.astype(np.float64)
-    chunk = ActionChunk(actions, names, prefix.start_ns, prefix.step_ns, prefix.start_ns)
-    validate_chunk(chunk, names)
-    return ActionPrefix(chunk, prefix.delay, prefix.execution_horizon, prefix.decay)
+    if not isinstance(values, dict) or set(values) != set(served.PREFIX_KEYS):
+        raise PeerError(f"request: {served.PREFIX}: expected a map of {choice(served.PREFIX_KEYS)}")
+    actions, decay = values["actions"], values["decay"]
+    if not isinstance(actions, np.ndarray) or actions.dtype.kind != "f" or len(actions) > MAX_HORIZON:
+        raise PeerError(f"request: {served.PREFIX}: expected at most {MAX_HORIZON} actions, found {_shape(actions)}")
+    if not isinstance(decay, str) or decay not in get_args(Decay):
+        raise PeerError(f"request: {served.PREFIX}: decay: expected {choice(get_args(Decay))}, found {str(decay)[:80]}")
+    start_ns, step_ns = _number(values, "start_ns", _MAX_NS), _number(values, "step_ns", _MAX_NS)
+    chunk = ActionChunk(actions.astype(np.float64), embodiment.action_names, start_ns, step_ns, start_ns)
+    validate_chunk(chunk, embodiment.action_names)
+    delay = _number(values, "delay", MAX_HORIZON)
+    return ActionPrefix(chunk, delay, _number(values, "execution_horizon", MAX_HORIZON), decay)
 
 
 def _image(key: str, value: Any) -> np.ndarray:
@@ -109,10 +94,10 @@ def _vector(key: str, value: Any, size: int) -> np.ndarray:
     return value.astype(np.float64)
 
 
-def _integer(values: Mapping[Any, Any], key: str) -> int:
+def _number(values: Mapping[Any, Any], key: str, most: int) -> int:
     value: int = _of_type(values, key, int, 0)
-    if not 0 <= value < _MAX_NS:
-        raise PeerError(f"request: {key}: expected nanoseconds, found {value}")
+    if not 0 <= value <= most:
+        raise PeerError(f"request: {key}: expected 0 to {most}, found {value}")
     return value
 
 

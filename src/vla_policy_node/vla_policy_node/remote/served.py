@@ -18,6 +18,7 @@ KEY = "vla"  # in the metadata, which openpi leaves to the server
 IMAGES, STATE, PROMPT, ACTIONS = "images/", "state/", "prompt", "actions"
 STAMP, RESET, PREFIX, START = "stamp_ns", "reset", "prefix", "start_ns"
 TIMING = "server_timing"
+PREFIX_KEYS = ("actions", "start_ns", "step_ns", "delay", "execution_horizon", "decay")
 
 
 @dataclass(frozen=True)
@@ -74,11 +75,6 @@ class ServedPolicy:
 
 def prefix_sent(prefix: ActionPrefix) -> dict[str, Any]:
     """What a chunk is to go on from, as it is sent."""
-    return {
-        "actions": prefix.chunk.actions,
-        "start_ns": prefix.chunk.start_ns,
-        "step_ns": prefix.chunk.step_ns,
-        "delay": prefix.delay,
-        "execution_horizon": prefix.execution_horizon,
-        "decay": prefix.decay,
-    }
+    chunk = prefix.chunk
+    values = (chunk.actions, chunk.start_ns, chunk.step_ns, prefix.delay, prefix.execution_horizon, prefix.decay)
+    return dict(zip(PREFIX_KEYS, values, strict=True))
