@@ -271,7 +271,7 @@ class TestRobotWatch:
 
     def test_a_robot_that_does_what_it_is_told(self) -> None:
         watch = self.watch()
-        watch.measured(NOW + 90 * MS)
+        watch.measured(HOME, NOW + 90 * MS, NOW + 90 * MS)
         watch.reported(HOME, HOME + 0.05, NOW + 90 * MS)
         assert watch.check(NOW + 180 * MS) is None
 
@@ -288,7 +288,7 @@ class TestRobotWatch:
 
     def test_a_controller_that_says_nothing(self) -> None:
         watch = self.watch()
-        watch.measured(NOW + 201 * MS)
+        watch.measured(HOME, NOW + 201 * MS, NOW + 201 * MS)
         found = watch.check(NOW + 201 * MS)
         assert found is not None
         assert found.name is FaultName.CONTROLLER_INACTIVE

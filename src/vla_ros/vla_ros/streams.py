@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
-from vla_core.alignment import Aligner, StreamMonitor, StreamStatus, stamp_of
+from vla_core.alignment import Aligner, FrozenWatch, StreamMonitor, StreamStatus, stamp_of
 from vla_core.embodiment import Embodiment
 from vla_core.embodiment.schema import Camera, DepthCamera, Stream
 from vla_core.errors import StreamError, VlaError
@@ -47,6 +47,7 @@ class StreamSubscriptions:
         on_native: takes every message of the streams that the embodiment keeps at their own rate.
         wakes: whether messages are to be taken as soon as they come; false where the node's timer is soon enough, as it is for a
             recorder.
+        early: whether a step is decided as soon as everything for it seems to be there, as a rollout needs it.
 
     Raises:
         StreamError: a message type is not installed, or does not have a declared field.
@@ -59,11 +60,12 @@ class StreamSubscriptions:
         names: Iterable[str],
         on_native: Callable[[str, Sample], None] | None = None,
         wakes: bool = True,
+        early: bool = False,
     ) -> None:
         self.names = tuple(names)
         self._host = host
         self._on_native = on_native
-        self._aligner = Aligner(embodiment, self.names)
+        self._aligner = Aligner(embodiment, self.names, early)
         self._monitors: dict[str, StreamMonitor] = {}
         self._sources = embodiment.sources
         self._wakes = wakes
@@ -107,11 +109,13 @@ class StreamSubscriptions:
         kind, codec, raw = _codec(name, source)
         on_native = self._on_native if isinstance(source, Stream) and source.native else None
         monitor = self._monitors[name] = StreamMonitor(source.rate_hz)
+        require_new = _watch_for_freezing(name, source, codec)
 
         def handle(message: Any, receive_ns: int) -> None:
             try:
                 stamp_ns = stamp_of(name, source, codec.stamp_ns(message), receive_ns)
                 monitor.note(stamp_ns, receive_ns)
+                require_new(stamp_ns, message)
                 value = codec.read(message)
             except VlaError as error:
                 self._went_bad(name, str(error))
@@ -135,6 +139,14 @@ class StreamSubscriptions:
     def _is_well(self, name: str) -> None:
         if self.problems.pop(name, None):
             self._host.node.get_logger().info(f"stream '{name}' is well again")
+
+
+def _watch_for_freezing(name: str, source: Camera | DepthCamera | Stream, codec: Codec) -> Callable[[int, Any], None]:
+    """What raises StreamError where a camera repeats an image for too long."""
+    if not isinstance(source, Camera) or not isinstance(codec, CameraCodec):
+        return lambda stamp_ns, message: None
+    watch = FrozenWatch(name, source.topic, source.frozen_after_ms)
+    return lambda stamp_ns, message: watch.require_new(stamp_ns, codec.content(message))
 
 
 def _codec(name: str, source: Camera | DepthCamera | Stream) -> tuple[type, Codec, bool]:

@@ -46,6 +46,8 @@ class Camera:
     message: ``image`` for ``sensor_msgs/msg/Image``, ``compressed`` for ``sensor_msgs/msg/CompressedImage``.
     images: how they are kept in an episode: ``raw``, ``jpeg``, or compressed without loss.
     jpeg_quality: of images that are not JPEG already [1..100].
+    frozen_after_ms: for how long an image may repeat with new stamps before the camera counts as frozen, and its images are refused
+        [ms]; 0: for ever. A true camera's noise never repeats; a rendered image may.
     """
 
     topic: Topic
@@ -59,6 +61,7 @@ class Camera:
     jpeg_quality: Annotated[int, Constraint(ge=1, le=100)] = 95
     reliability: Reliability = "reliable"
     stamp: Stamp = "header"
+    frozen_after_ms: NotNegative = 0.0
 
 
 @dataclass(frozen=True)

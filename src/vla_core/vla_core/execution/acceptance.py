@@ -29,6 +29,16 @@ def untimely(chunk: ActionChunk, embodiment: Embodiment, now_ns: int) -> str:
     return ""
 
 
+def overtaken(chunk: ActionChunk, newest_ns: int | None) -> str:
+    """Why a chunk is not the newest: one from this observation or a later one (its stamp) was taken. Empty if it is."""
+    if newest_ns is None or chunk.observation_ns > newest_ns:
+        return ""
+    return (
+        f"chunk {chunk.sequence}: its observation is {(newest_ns - chunk.observation_ns) / _MS:.0f} ms older than that of the last "
+        "one, expected chunks once each and in order"
+    )
+
+
 def distant(chunk: ActionChunk, embodiment: Embodiment, here: Array, now_ns: int) -> str:
     """Why the arm may not begin to follow a chunk from where it is (n,): it starts too far away. Empty if it may."""
     first = chunk.actions[np.searchsorted(chunk.times_ns(), now_ns).clip(0, len(chunk.actions) - 1)]

@@ -12,8 +12,12 @@ class FaultName(str, Enum):
     """The names that ``CommandStatus.fault`` has."""
 
     CHUNK_MALFORMED = "chunk_malformed"
+    OBSERVATION_STALE = "observation_stale"
+    PEER_LOST = "peer_lost"
     STARVED = "starved"
     JOINT_STATES_GONE = "joint_states_gone"
+    JOINT_STATES_MALFORMED = "joint_states_malformed"
+    JOINT_JUMP = "joint_jump"
     CONTROLLER_INACTIVE = "controller_inactive"
     TRACKING_ERROR = "tracking_error"
     EMERGENCY_STOP = "emergency_stop"

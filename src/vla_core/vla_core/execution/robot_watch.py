@@ -6,6 +6,7 @@ import numpy as np
 
 from vla_core.embodiment import Embodiment
 from vla_core.execution.faults import Fault, FaultName
+from vla_core.execution.joint_jump import JointJump
 from vla_core.motion.polynomial import Array
 
 _MS = 1_000_000
@@ -27,6 +28,8 @@ class RobotWatch:
         self._safety = embodiment.safety
         self._controller = embodiment.arm.name
         self._reports = embodiment.arm.kind == "joint_trajectory"
+        self._jump = JointJump(embodiment)
+        self._wrong: Fault | None = None  # with the joint states since it began
         self._measured_ns = self._reported_ns = 0
         self._error: Array | None = None
         self._feedback: Array | None = None
@@ -34,11 +37,16 @@ class RobotWatch:
     def begin(self, now_ns: int) -> None:
         """From now on, everything is due."""
         self._measured_ns = self._reported_ns = now_ns
-        self._error = None
+        self._error = self._wrong = None
 
-    def measured(self, now_ns: int) -> None:
-        """A joint state has come."""
+    def measured(self, position: Array, stamp_ns: int, now_ns: int) -> None:
+        """Takes a joint state: positions (n,) [rad or m], their stamp and when they came [ns]."""
         self._measured_ns = now_ns
+        self._wrong = self._jump.note(position, stamp_ns) or self._wrong
+
+    def malformed(self, reason: str) -> None:
+        """A joint state has come that does not hold what is declared."""
+        self._wrong = self._wrong or Fault(FaultName.JOINT_STATES_MALFORMED, reason)
 
     def reported(self, reference: Array, feedback: Array, now_ns: int) -> None:
         """Takes what the controller says: where it wants the arm, and where it measures it, each (n,) [rad or m]."""
@@ -47,6 +55,8 @@ class RobotWatch:
 
     def check(self, now_ns: int) -> Fault | None:
         """What is wrong now; None when all is well."""
+        if self._wrong is not None:
+            return self._wrong
         silent_ms = (now_ns - self._measured_ns) / _MS
         if silent_ms > self._safety.joint_state_timeout_ms:
             return Fault(

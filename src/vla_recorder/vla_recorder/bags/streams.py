@@ -7,7 +7,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
-from vla_core.alignment import Aligner, StreamMonitor, StreamStatus, stamp_of
+from vla_core.alignment import Aligner, FrozenWatch, StreamMonitor, StreamStatus, stamp_of
 from vla_core.embodiment import Embodiment
 from vla_core.embodiment.schema import Camera, DepthCamera, Stream
 from vla_core.errors import VlaError, choice
@@ -45,6 +45,9 @@ class BagStreams:
         self._aligner = Aligner(embodiment, self._sources)
         self._monitors = {name: StreamMonitor(source.rate_hz) for name, source in self._sources.items()}
         self._codecs: dict[str, Any] = {}
+        self._frozen = {
+            name: FrozenWatch(name, camera.topic, camera.frozen_after_ms) for name, camera in embodiment.cameras.items()
+        }
         self._names: dict[str, list[str]] = {}
         self.problems: dict[str, str] = {}
         self.refused: dict[str, int] = {}
@@ -101,6 +104,8 @@ class BagStreams:
         codec = self._codecs[name]
         stamp_ns = stamp_of(name, source, codec.stamp_ns(message), receive_ns)
         self._monitors[name].note(stamp_ns, receive_ns)
+        if name in self._frozen:
+            self._frozen[name].require_new(stamp_ns, codec.content(message))
         return Sample(stamp_ns, receive_ns, codec.read(message))
 
 

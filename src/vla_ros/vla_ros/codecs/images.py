@@ -62,6 +62,10 @@ class CameraCodec:
         """The header's stamp [ns]. Raises StreamError."""
         return stamp_ns(data)
 
+    def content(self, data: bytes | memoryview) -> memoryview:
+        """All of a message but its stamp: what repeats when a camera is frozen."""
+        return memoryview(data)[START + _STAMP_BYTES :]
+
     def read(self, data: bytes | memoryview) -> NDArray[Any] | EncodedImage:
         """The image as :func:`image_of` or :func:`encoded_of` gives it; it keeps ``data``.
 

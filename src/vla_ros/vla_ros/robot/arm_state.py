@@ -95,22 +95,25 @@ class ArmState:
     def _subscribe(self, host: NodeHost, name: str) -> None:
         stream = self._embodiment.streams[name]
         codec = StreamCodec(name, stream)
+        of_arm = self._embodiment.joints[0].name in stream.names_of(next(iter(stream.fields)))
 
         def handle(message: Any, receive_ns: int) -> None:
             try:
                 values = codec.read(message)
             except VlaError as error:
                 self._problems[name] = str(error)
+                if of_arm and self._watch:
+                    self._watch.malformed(str(error))
                 self._logger.error(str(error), throttle_duration_sec=5.0)
                 return
             self._problems.pop(name, None)
             self._take("qpos", self._position, name, values)
             self._take("qvel", self._velocity, name, values)
             self._take_finger(name, values)
-            if self._embodiment.joints[0].name in stream.names_of(next(iter(stream.fields))):
+            if of_arm:
                 self._measured_ns = receive_ns
                 if self._watch:
-                    self._watch.measured(receive_ns)
+                    self._watch.measured(self.position, codec.stamp_ns(message) or receive_ns, receive_ns)
 
         host.subscribe(message_type(stream.type), stream.topic, handle, qos.stream(200, stream.reliability))
 
