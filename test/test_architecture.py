@@ -24,6 +24,7 @@ LAYERS = {
     "vla": {"vla_core", "vla_ros", "vla_policies", "vla_sim", "vla_recorder", "vla_policy_node"},
 }
 HDF5 = (("vla_core", "episodes"), ("vla_recorder", "formats"))  # our episodes' files, and those of others
+MUJOCO = (("vla_core", "kinematics"), ("vla_sim",))  # the robot's model, and the simulator
 WITHOUT_ROS = ("vla_core", "vla_policies")  # install with pip and pass their tests on a machine without ROS
 ROS_CLIENT = re.compile(r"rclpy|rosidl_\w+|cv_bridge|tf2_\w+|\w+_msgs|\w+_srvs|\w+_interfaces")
 ROS = re.compile(ROS_CLIENT.pattern + r"|ament_\w+|launch|launch_\w+")
@@ -96,6 +97,8 @@ def _problem(package: str, path: Path, one: Import) -> str | None:
         return "ROS is used only in vla_ros, in a folder 'ros' or in a '*_node.py'"
     if one.module in ("torch", "torchvision") and not _may_use_torch(package, one):
         return "torch is used only in vla_policies, and inside of functions in vla_policy_node"
+    if one.module in ("mujoco", "mink") and not any(path.parts[: len(place)] == place for place in MUJOCO):
+        return "MuJoCo and mink are used only in vla_core/kinematics and vla_sim"
     if one.module == "h5py" and path.parts[:2] not in HDF5:
         return "h5py is used only in vla_core/episodes and vla_recorder/formats"
     return None
@@ -169,6 +172,8 @@ def plant(root: Path, file: str, source: str) -> None:
         ("src/vla_sim/vla_sim/ros.py", "import builtin_interfaces.msg"),
         ("src/vla/vla/a.py", "def f():\n    from rclpy import node"),
         ("src/vla/vla/a.py", "import torch"),
+        ("src/vla_core/vla_core/motion/a.py", "def f():\n    import mujoco"),
+        ("src/vla_ros/vla_ros/a.py", "import mink"),
         ("src/vla_new/vla_new/a.py", ""),
     ],
 )
@@ -183,6 +188,8 @@ def test_a_planted_breach_is_found(tmp_path, file, source):
     ("file", "source"),
     [
         ("src/vla_core/vla_core/episodes/a.py", "import h5py"),
+        ("src/vla_core/vla_core/kinematics/a.py", "import mujoco"),
+        ("src/vla_sim/vla_sim/a.py", "import mujoco, mink"),
         ("src/vla_recorder/vla_recorder/formats/a.py", "import h5py"),
         ("src/vla_core/test/test_a.py", "import h5py\ndef test_f():\n    import cv_bridge"),
         ("src/vla_policies/vla_policies/a.py", "import torch\nfrom vla_core import config"),

@@ -134,10 +134,3 @@ def test_whatever_is_asked_for_the_limits_are_kept_and_it_comes_to_rest(seed: in
     driven.run(250)
     assert driven.violations == 0
     np.testing.assert_array_equal(driven.velocities[-1], 0.0)
-
-
-def test_what_is_not_finite_is_not_driven() -> None:
-    driven = Driven()
-    driven.submit(np.full((10, 2), np.nan))
-    driven.run(50)
-    np.testing.assert_array_equal(np.array(driven.velocities), 0.0)

@@ -1,4 +1,4 @@
-"""What an embodiment file says about actions and about the robot's shape: action space, controller, kinematics, Cartesian limits."""
+"""What an embodiment file says about actions and about the robot's shape: action space, controller, kinematics."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from vla_core.motion.plan import MotionPlan
 from vla_core.motion.polynomial import Array, State
 
 _CLOSEST_S = 2e-5  # knots closer together than this are merged
-_REACHABLE = 0.999  # share of the acceleration that may be left at the end of a motion: all of it has no solution in floating point
+_REACHABLE = 0.999  # of the acceleration at the end of a motion: for all of it there is no solution in floating point
 
 
 class TimeOptimal:
@@ -55,7 +55,9 @@ class TimeOptimal:
         parameters.synchronization = Synchronization.No
         return self._knots(parameters, start_ns)
 
-    def to_velocity(self, start: State, velocity: Array, acceleration: Array, start_ns: int, span_ns: int) -> MotionPlan | None:
+    def to_velocity(
+        self, start: State, velocity: Array, acceleration: Array, start_ns: int, span_ns: int
+    ) -> MotionPlan | None:
         """The motion to a velocity, that takes a span of time, or longer where the limits ask for more.
 
         Args:

@@ -32,7 +32,12 @@ _PLANNED = 0.95  # share of the allowed that is planned with: bounds are a littl
 _STEP_NS = 50 * _MS
 _STEPS = 12  # what lies farther ahead is planned when it is nearer
 _AGAIN_NS = 50 * _MS  # a plan is made anew after this long: what it was made for may be known farther
-_GENTLER = ((1.0, 1.0), (1.0, 0.0), (0.9, 0.0), (0.5, 0.0))  # shares of what is asked for: of its velocity, of its acceleration
+_GENTLER = (
+    (1.0, 1.0),
+    (1.0, 0.0),
+    (0.9, 0.0),
+    (0.5, 0.0),
+)  # shares of what is asked for: of its velocity, of its acceleration
 
 
 class VelocitySmoother:
