@@ -80,6 +80,9 @@ class Bringup:
     execution_horizon: Annotated[int, Constraint(gt=0)] = field(
         default=8, metadata={"doc": "steps from one inference to the next"}
     )
+    speed: Annotated[float, Constraint(gt=0, le=1)] = field(
+        default=1.0, metadata={"doc": "share of its speed at which what the policy asks for is passed"}
+    )
     record: bool = field(default=False, metadata={"doc": "whether a recorder runs"})
     episodes: str = field(default="episodes", metadata={"doc": "folder for recorded episodes"})
     prompt: str = field(default="", metadata={"doc": "language instruction; empty: the task's, or the list's"})
@@ -151,7 +154,12 @@ def _nodes(arguments: Bringup) -> list[Process]:
     nodes = []
     if arguments.policy or arguments.replay:
         nodes.append(
-            Process("command_node", "vla_policy_node", "command_node", {**common, "strategy": arguments.strategy})
+            Process(
+                "command_node",
+                "vla_policy_node",
+                "command_node",
+                {**common, "strategy": arguments.strategy, "speed": float(arguments.speed)},
+            )
         )
     if arguments.policy:
         policy: dict[str, Value] = {

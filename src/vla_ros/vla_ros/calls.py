@@ -27,10 +27,22 @@ def call(client: Client, request: Any, within_s: float) -> Any:
     """
     if not client.wait_for_service(within_s):
         raise CallError(f"expected the service {client.srv_name}, found none within {within_s:.0f} s")
-    answered = threading.Event()
     future = client.call_async(request)
+    try:
+        return answer(future, client.srv_name, within_s)
+    except CallError:
+        client.remove_pending_request(future)
+        raise
+
+
+def answer(future: Any, who: str, within_s: float) -> Any:
+    """The result of a call that was made; who is asked, for the error. Not for the loop.
+
+    Raises:
+        CallError: it did not come in time.
+    """
+    answered = threading.Event()
     future.add_done_callback(lambda _: answered.set())
     if not answered.wait(within_s):
-        client.remove_pending_request(future)
-        raise CallError(f"{client.srv_name}: expected an answer within {within_s:.0f} s, found none")
+        raise CallError(f"{who}: expected an answer within {within_s:.0f} s, found none")
     return future.result()

@@ -67,6 +67,8 @@ class NodeHost:
         self.pending_calls = 0  # calls to other nodes that were made in a handler and are not answered yet
         self.pacer = pacer
         self.scheduling = ""  # how the operating system schedules the loop, if that was asked for
+        self.running = False
+        self._made: list[Callable[[], object]] = []  # what undoes the declarations of the node, in their order
         self._jobs: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._stopped = threading.Event()
         self._group = TakenByTheLoop()
@@ -106,12 +108,14 @@ class NodeHost:
         )
         entry = DataTopic(handle, handler, wakes)
         self.topics.append(entry)
+        self._made.append(lambda: self.node.destroy_subscription(handle))
         return entry
 
     def publisher(self, message_type: type, topic: str, qos: QoSProfile) -> DataPublisher:
         handle = self.node.create_publisher(message_type, topic, qos)
         entry = DataPublisher(handle, self.pacer.holds_back)
         self.publishers.append(entry)
+        self._made.append(lambda: self.node.destroy_publisher(handle))
         return entry
 
     def every(self, period_ns: int, handler: TimerHandler, urgent: bool = False) -> Timer:
@@ -128,16 +132,14 @@ class NodeHost:
 
     def service(self, service_type: type, name: str, handler: Callable[[Any, Any], Any]) -> None:
         """Offers a service; ``handler(request, response)`` runs in the loop and returns the response."""
-        self.node.create_service(
-            service_type,
-            name,
-            lambda request, response: self.in_loop(lambda: handler(request, response)),
-            callback_group=self._control,
+        self.background_service(
+            service_type, name, lambda request, response: self.in_loop(lambda: handler(request, response))
         )
 
     def background_service(self, service_type: type, name: str, handler: Callable[[Any, Any], Any]) -> None:
         """Offers a service whose handler takes long and runs beside the loop; it enters it by :meth:`in_loop`."""
-        self.node.create_service(service_type, name, handler, callback_group=self._control)
+        service = self.node.create_service(service_type, name, handler, callback_group=self._control)
+        self._made.append(lambda: self.node.destroy_service(service))
 
     def action_server(
         self,
@@ -152,7 +154,7 @@ class NodeHost:
             execute: serves a goal beside the loop and returns the result: ``execute(goal_handle)``.
             accept: decides about a goal beside the loop, before it is answered: ``accept(request)``.
         """
-        return ActionServer(
+        server = ActionServer(
             self.node,
             action_type,
             name,
@@ -161,12 +163,25 @@ class NodeHost:
             goal_callback=accept,
             cancel_callback=lambda _: CancelResponse.ACCEPT,
         )
+        self._made.append(server.destroy)
+        return server
 
     def client(self, service_type: type, name: str) -> Client:
-        return self.node.create_client(service_type, name, callback_group=self._control)
+        client = self.node.create_client(service_type, name, callback_group=self._control)
+        self._made.append(lambda: self.node.destroy_client(client))
+        return client
 
     def action_client(self, action_type: type, name: str) -> ActionClient:
-        return ActionClient(self.node, action_type, name, callback_group=self._control)
+        client = ActionClient(self.node, action_type, name, callback_group=self._control)
+        self._made.append(client.destroy)
+        return client
+
+    def forget(self) -> None:
+        """Undoes everything that was declared: topics, timers, services and actions are gone. In the loop, or without it."""
+        self.topics, self.publishers, self.timers = [], [], []
+        self._wait_set = None
+        while self._made:
+            self._made.pop()()
 
     # -- what runs where --------------------------------------------------------------------------------------------
 
@@ -236,10 +251,12 @@ class NodeHost:
         """Runs the loop until :meth:`stop` is called, the process gets SIGINT or SIGTERM, or ROS shuts down."""
         self._thread.start()
         self.pacer.start(self)
+        self.running = True
         try:
             while not self._stopped.is_set() and self.node.context.ok():
                 self.pacer.turn(self)
         finally:
+            self.running = False
             self._stopped.set()
             self._workers.shutdown(wait=True, cancel_futures=True)
             self._executor.shutdown(timeout_sec=1.0)

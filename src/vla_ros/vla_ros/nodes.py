@@ -7,10 +7,11 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import rclpy
+from rclpy.node import Node
 
 from vla_core.errors import VlaError
 from vla_ros import host as ros_host
-from vla_ros.host import NodeHost
+from vla_ros.host import NodeHost, Pacer
 from vla_ros.lockstep import LockstepParticipant
 from vla_ros.real_time import RealTimePacer
 
@@ -32,7 +33,12 @@ def make_host(name: str, arguments: Sequence[str] = ()) -> NodeHost:
     """
     node = rclpy.create_node(name, cli_args=list(arguments))
     lockstep = node.declare_parameter("lockstep", False).value
-    return NodeHost(node, LockstepParticipant(node) if lockstep else RealTimePacer())
+    return NodeHost(node, pacer_for(node, lockstep))
+
+
+def pacer_for(node: Node, lockstep: bool) -> Pacer:
+    """What paces a node: a simulation that waits for everybody, or time."""
+    return LockstepParticipant(node) if lockstep else RealTimePacer()
 
 
 def run_node(name: str, build: Callable[[NodeHost], Application], make: Callable[[str], NodeHost] = make_host) -> int:

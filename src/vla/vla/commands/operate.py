@@ -32,6 +32,54 @@ def disarm() -> None:
     typer.echo("disarmed")
 
 
+@app.command("hold")
+def hold() -> None:
+    """Slow the arm down and hold, whatever the policy says; it stays armed."""
+    with _operator() as operator:
+        operator.hold()
+    typer.echo("holding")
+
+
+@app.command("resume")
+def resume() -> None:
+    """Go on after a hold."""
+    with _operator() as operator:
+        operator.resume()
+    typer.echo("armed")
+
+
+@app.command("stop")
+def stop() -> None:
+    """Stop the arm as fast as its limits allow. Nothing moves it again before clear-fault and arm."""
+    with _operator() as operator:
+        operator.stop_arm()
+    typer.echo("stopped")
+
+
+@app.command("clear-fault")
+def clear_fault() -> None:
+    """Clear a fault whose cause is gone; the arm is disarmed then."""
+    with _operator() as operator:
+        operator.clear_fault()
+    typer.echo("cleared")
+
+
+@app.command("speed")
+def speed(share: Annotated[float, typer.Argument(help="Above 0, at most 1.")]) -> None:
+    """Pass what the policy asks for at a share of its speed."""
+    with _operator() as operator:
+        operator.set_speed(share)
+    typer.echo(f"speed {share:g}")
+
+
+@app.command("recover")
+def recover() -> None:
+    """Recover the robot from an error of its own (a Franka's reflex): hardware and controllers are activated again."""
+    with _operator() as operator:
+        operator.recover()
+    typer.echo("recovered; the arm is disarmed")
+
+
 @app.command("run")
 def run(
     seconds: Annotated[float, typer.Option(min=0.1, help="How long [s].")] = 30.0,

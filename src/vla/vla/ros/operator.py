@@ -14,7 +14,7 @@ from rclpy.qos import QoSProfile
 from std_srvs.srv import SetBool, Trigger
 from vla_msgs.action import ReplayEpisode, RunPolicy
 from vla_msgs.msg import CommandStatus, PolicyStatus, RecorderStatus, SimStatus
-from vla_msgs.srv import Arm, Disarm, ResetWorld, RunSimulation, StartEpisode, StopEpisode
+from vla_msgs.srv import Arm, Disarm, ResetWorld, RunSimulation, SetSpeed, StartEpisode, StopEpisode
 
 from vla_core.errors import VlaError
 from vla_ros import host as ros_host
@@ -31,6 +31,7 @@ _STATUSES = {
     names.POLICY_STATUS: PolicyStatus,
     names.RECORDER_STATUS: RecorderStatus,
 }
+_OF_THE_ARM = (names.HOLD, names.RESUME, names.STOP, names.CLEAR_FAULT, names.RECOVER)
 # service to its type and to the status that the same node publishes, if there is one
 _SERVICES: dict[str, tuple[type, str]] = {
     names.RESET_WORLD: (ResetWorld, names.SIM_STATUS),
@@ -38,6 +39,8 @@ _SERVICES: dict[str, tuple[type, str]] = {
     names.EXPERT_ACT: (SetBool, ""),
     names.ARM: (Arm, names.COMMAND_STATUS),
     names.DISARM: (Disarm, names.COMMAND_STATUS),
+    names.SET_SPEED: (SetSpeed, names.COMMAND_STATUS),
+    **{name: (Trigger, names.COMMAND_STATUS) for name in _OF_THE_ARM},
     names.START_PLAYBACK: (Trigger, ""),
     names.START_EPISODE: (StartEpisode, names.RECORDER_STATUS),
     names.STOP_EPISODE: (StopEpisode, names.RECORDER_STATUS),
@@ -158,6 +161,29 @@ class Operator:
     def disarm(self, reason: str = "") -> None:
         self._accepted(self._call(names.DISARM, Disarm.Request(reason=reason)))
 
+    def hold(self) -> None:
+        """Slows the arm down and lets it hold, whatever chunks say."""
+        self._done(names.HOLD)
+
+    def resume(self) -> None:
+        """Goes on after holding."""
+        self._done(names.RESUME)
+
+    def stop_arm(self) -> None:
+        """Stops the arm; the fault that this is stays until it is cleared."""
+        self._done(names.STOP)
+
+    def clear_fault(self) -> None:
+        self._done(names.CLEAR_FAULT)
+
+    def recover(self) -> None:
+        """Has the robot's own error recovered from, and its hardware and controllers activated."""
+        self._done(names.RECOVER)
+
+    def set_speed(self, speed: float) -> None:
+        """Passes what chunks ask for at a share of its speed, in (0, 1]."""
+        self._accepted(self._call(names.SET_SPEED, SetSpeed.Request(speed=speed)))
+
     def start_policy(self, prompt: str = "", duration_s: float = 0.0) -> Any:
         """Lets the policy run; returns the goal, for :meth:`end_policy`."""
         self._status(names.POLICY_STATUS)  # it knows our client, then
@@ -174,9 +200,7 @@ class Operator:
 
     def start_playback(self) -> None:
         """Lets a playback node begin."""
-        response = self._call(names.START_PLAYBACK, Trigger.Request())
-        if not response.success:
-            raise OperatorError(f"the playback does not start: {response.message}")
+        self._done(names.START_PLAYBACK)
 
     def result_of(self, goal: Any, within_s: float = _ANSWER_S) -> Any:
         """The result of a goal that has ended or is about to."""
@@ -235,6 +259,11 @@ class Operator:
     def _answer(self, future: Any, what: str, within_s: float) -> Any:
         self.wait_until(future.done, what, within_s)
         return future.result()
+
+    def _done(self, name: str) -> None:
+        response = self._call(name, Trigger.Request(), within_s=120.0)
+        if not response.success:
+            raise OperatorError(f"/{name}: {response.message}")
 
     def _accepted(self, response: T) -> T:
         if not response.accepted:  # type: ignore[attr-defined]

@@ -48,6 +48,7 @@ __all__ = [
     "Name",
     "Range",
     "RealBringup",
+    "Recovery",
     "Safety",
     "Steps",
     "Stream",
@@ -182,10 +183,20 @@ class Teleoperation:
 
 
 @dataclass(frozen=True)
+class Recovery:
+    """How the robot gets out of an error of its own, a Franka's reflex for example. Asked for by a human only."""
+
+    action: Topic = "/action_server/error_recovery"
+    """``franka_msgs/action/ErrorRecovery``"""
+    hardware_component: str = "FrankaHardwareInterface"
+    """as controller_manager names it; is activated after that"""
+
+
+@dataclass(frozen=True)
 class Safety:
     """When to refuse and when to stop."""
 
-    max_observation_age_ms: Positive = 150.0
+    max_observation_age_ms: Positive = 100.0
     """an observation older than this is not inferred from, and a chunk from one older than this plus its latency is refused"""
     silence_ms: Positive = 300.0
     """without a usable reference for this long the arm is brought to a stop and the fault is latched"""
@@ -244,6 +255,7 @@ class Embodiment:
     cartesian: CartesianLimits | None = None
     depth_cameras: Mapping[Name, DepthCamera] = field(default_factory=dict)
     teleoperation: Teleoperation | None = None
+    recovery: Recovery | None = None
     safety: Safety = Safety()
     motion: Motion = Motion()
     real: RealBringup | None = None

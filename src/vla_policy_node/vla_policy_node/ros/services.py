@@ -16,6 +16,7 @@ from vla_ros import names
 from vla_ros.host import NodeHost
 from vla_ros.robot.arm_state import ArmState
 from vla_ros.robot.controllers import ControllerParameters, ControllerSwitch
+from vla_ros.robot.recovery import recovery_of
 from vla_ros.robot.sinks import GripperSink
 
 _GRIPPER_APPEARS_S = 5.0
@@ -58,6 +59,8 @@ class CommandServices:
         host.background_service(Arm, names.ARM, self._on_arm)
         host.service(Disarm, names.DISARM, self._on_disarm)
         host.service(SetSpeed, names.SET_SPEED, self._on_set_speed)
+        self._recovery = recovery_of(host, embodiment, self._switch)
+        host.background_service(Trigger, names.RECOVER, self._on_recover)
         for name, act in (
             (names.HOLD, lambda now_ns: executor.hold("asked to hold")),
             (names.RESUME, executor.resume),
@@ -116,6 +119,20 @@ class CommandServices:
         except LimitError as error:
             response.message = str(error)
         self._changed()
+        return response
+
+    def _on_recover(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        """Beside the loop. The arm is not armed by it: somebody looks first."""
+        try:
+            if self._recovery is None:
+                raise LimitError("expected an embodiment that declares a recovery, found none")
+            if self._executor.commanding:
+                raise LimitError(f"expected a disarmed arm, found the state {self._executor.state.name}")
+            self._recovery.run()
+            response.success = True
+        except VlaError as error:
+            response.message = str(error)
+            self._logger.error(f"not recovered: {error}")
         return response
 
     def _triggered(
