@@ -16,10 +16,18 @@ import pytest
 from numpy.typing import NDArray
 
 from vla_core.action_chunk import ActionChunk
+from vla_core.chunk_times import ChunkTimes
 from vla_core.embodiment import Embodiment, load_embodiment
 from vla_core.embodiment.schema import Camera, DepthCamera
 from vla_core.encoded import EncodedImage, encode_jpeg
-from vla_core.episodes import EpisodeMetadata, EpisodeReader, Hdf5EpisodeWriter, NativeSamples, RolloutChunk
+from vla_core.episodes import (
+    CommandState,
+    EpisodeMetadata,
+    EpisodeReader,
+    Hdf5EpisodeWriter,
+    NativeSamples,
+    RolloutChunk,
+)
 from vla_core.episodes.layout import bytes_per_second, jpeg_row_bytes
 from vla_core.episodes.synthetic import START_NS, synthetic_step
 from vla_core.errors import EpisodeError
@@ -408,6 +416,70 @@ def test_the_chunks_of_a_rollout_are_kept(tmp_path: Path) -> None:
         policies = json.loads(group.attrs["policy_ids"])
         assert [policies[index] for index in group["policy_index"][:3]] == ["act@1", "act@1", "other@2"]
         assert set(group["horizon"][:]) == {5, 9, 2}
+
+
+def passed(sequence: int, policy: str = "act@1") -> ChunkTimes:
+    return ChunkTimes(policy, sequence, *(START_NS + sequence * 10**8 + station for station in range(8)))
+
+
+def test_where_the_time_of_chunks_went_and_what_command_node_did_are_kept(tmp_path: Path) -> None:
+    embodiment = with_cameras(scene=camera())
+    ledger = [passed(number, "other@2" if number > 150 else "act@1") for number in range(200)]
+    states = [
+        CommandState(START_NS, "armed"),
+        CommandState(START_NS + 5, "running"),
+        CommandState(START_NS + 9, "running", "a person has the arm", intervention=True),
+        CommandState(START_NS + 12, "fault", "no usable action"),
+    ]
+    writer = Hdf5EpisodeWriter(tmp_path, EpisodeMetadata("", "sim", embodiment))
+    for index, times in enumerate(ledger):
+        writer.append(synthetic_step(embodiment, index))
+        writer.beside(times)
+        if index < len(states):
+            writer.beside(states[index])
+        if index in (0, 2, 3, 77):
+            writer.flush()
+    with EpisodeReader(writer.finish("success")) as episode:
+        assert list(episode.ledger) == ledger
+        assert list(episode.states) == states
+        assert episode.states[2].intervention is True
+
+
+def test_texts_that_there_is_no_room_for_are_left_out(tmp_path: Path) -> None:
+    embodiment = with_cameras(scene=camera())
+    writer = Hdf5EpisodeWriter(tmp_path, EpisodeMetadata("", "sim", embodiment))
+    for index in range(300):
+        writer.append(synthetic_step(embodiment, index))
+        writer.beside(CommandState(START_NS + index, "fault", f"{index}: " + "é" * 1000))
+        if index % 100 == 0:
+            writer.flush()
+    writer.beside(CommandState(START_NS + 300, "fault", "0: " + "é" * 1000))
+    with EpisodeReader(writer.finish("success")) as episode:
+        messages = [state.message for state in episode.states]
+    assert len(messages) == 301
+    assert messages[59] == "59: " + "é" * 146
+    assert set(messages[60:300]) == {"..."}
+    assert messages[300] == messages[0]
+
+
+def test_an_episode_without_ledger_and_states_is_read_as_before(tmp_path: Path) -> None:
+    embodiment = with_cameras(scene=camera())
+    with EpisodeReader(write(tmp_path, embodiment, [synthetic_step(embodiment, 0)])) as episode:
+        assert (episode.ledger, episode.states) == ((), ())
+
+
+def test_an_episode_whose_ledger_lacks_a_column_is_refused(tmp_path: Path) -> None:
+    embodiment = with_cameras(scene=camera())
+    writer = Hdf5EpisodeWriter(tmp_path, EpisodeMetadata("", "sim", embodiment))
+    writer.append(synthetic_step(embodiment, 0))
+    writer.beside(passed(0))
+    path = writer.finish("success")
+    with h5py.File(path, "r+") as file:
+        file["vla/ledger/received"].resize(0, axis=0)
+        del file["vla/ledger/published"]
+    with pytest.raises(EpisodeError, match="/vla/ledger/published: missing") as error:
+        EpisodeReader(path)
+    assert r"/vla/ledger/received: expected int64 of shape (1,), found int64 of shape (0,)" in str(error.value)
 
 
 def test_an_episode_that_lacks_what_is_beside_it_is_refused(tmp_path: Path) -> None:

@@ -15,8 +15,10 @@ import numpy as np
 import pytest
 
 from vla_core.action_chunk import ActionChunk
+from vla_core.chunk_times import ChunkTimes
 from vla_core.embodiment import Embodiment, load_embodiment
 from vla_core.episodes import (
+    CommandState,
     EpisodeMetadata,
     EpisodeReader,
     Hdf5EpisodeWriter,
@@ -62,6 +64,10 @@ def chunk(index: int) -> RolloutChunk:
     )
 
 
+def passed(index: int) -> ChunkTimes:
+    return ChunkTimes("p", index, *(START_NS + index + station for station in range(8)))
+
+
 class Recording:
     """An episode that is being written, and what a kill would leave of it now."""
 
@@ -80,6 +86,8 @@ class Recording:
             self.writer.append(synthetic_step(self.embodiment, index), "place" if index >= 10 else "")
             if index % 4 == 0:
                 self.writer.beside(chunk(index))
+                self.writer.beside(passed(index))
+                self.writer.beside(CommandState(START_NS + index, "running" if index % 8 else "armed"))
 
     def killed(self) -> Path:
         """A folder with the files as they are on the disk now. Returns the partial file in it."""
@@ -120,6 +128,10 @@ def assert_recovered(folder: Path, steps: int, embodiment: Embodiment = ROBOT, n
         assert [record.chunk.sequence for record in episode.rollout.chunks()][: steps // 4] == [
             *range(0, steps // 4 * 4, 4)
         ]
+        told = len(episode.ledger)
+        assert list(episode.ledger) == [passed(4 * number) for number in range(told)]
+        assert [state.state for state in episode.states] == [*("armed", "running") * told][: len(episode.states)]
+        assert min(told, len(episode.states)) >= steps // 4
 
 
 # -- kills -----------------------------------------------------------------------------------------------------------------

@@ -53,7 +53,7 @@ class CommandParameters:
         default=5.0, metadata={"doc": "how strongly noise between the actions of a chunk is taken out; 0 not at all"}
     )
     realtime_priority: Annotated[int, Constraint(ge=0, le=99)] = field(
-        default=60, metadata={"doc": "SCHED_FIFO priority of the control loop, where permitted; 0: the usual scheduling"}
+        default=40, metadata={"doc": "SCHED_FIFO priority of the control loop, where permitted; 0: the usual scheduling"}
     )
 
 

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from recorder_support import FR3_SIM, KNOWN, GatedWriter, begin, feed, patient_writer, settled
 
 from vla_core.action_chunk import ActionChunk
-from vla_core.episodes import EpisodeReader, NativeSamples, RolloutChunk
+from vla_core.chunk_times import ChunkTimes
+from vla_core.episodes import CommandState, EpisodeReader, NativeSamples, RolloutChunk
 from vla_core.episodes.synthetic import START_NS
 from vla_core.errors import EpisodeError
 from vla_core.observation import Sample
@@ -148,6 +149,36 @@ def test_a_chunk_for_another_robot_is_left_out_and_explained(recording: tuple[Re
     session.stop("discarded").result()
     begin(session)
     assert session.status().message == ""
+
+
+def test_what_command_node_did_is_recorded_with_each_change(recording: tuple[RecorderSession, GatedWriter]) -> None:
+    session, writer = recording
+    said = [
+        CommandState(START_NS, "ready"),
+        CommandState(START_NS + 1, "armed"),
+        CommandState(START_NS + 2, "running"),
+        CommandState(START_NS + 3, "running", "chunk 3: its observation is old"),
+        CommandState(START_NS + 4, "running", intervention=True),
+        CommandState(START_NS + 5, "fault", "no usable action"),
+        CommandState(START_NS + 6, "fault", "no usable action"),
+    ]
+    for state in said[:2]:
+        session.beside.state(state)
+    begin(session)
+    for state in said[2:]:
+        session.beside.state(state)
+    session.stop("discarded").result()
+    session.beside.state(CommandState(START_NS + 7, "ready"))
+    assert writer.records == [said[1], said[2], said[4], said[5]]
+
+
+def test_where_the_time_of_a_chunk_went_is_recorded(recording: tuple[RecorderSession, GatedWriter]) -> None:
+    session, writer = recording
+    times = ChunkTimes("act-1", 3, *range(START_NS, START_NS + 8))
+    session.beside.times(times)
+    begin(session)
+    session.beside.times(times)
+    assert writer.records == [times]
 
 
 def test_the_policy_that_drives_is_that_of_the_episode(tmp_path: Path) -> None:

@@ -10,8 +10,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from vla_core.action_chunk import ActionChunk, validate_chunk
+from vla_core.chunk_times import ChunkTimes
 from vla_core.embodiment import Embodiment
-from vla_core.episodes import Beside, NativeSamples, RolloutChunk
+from vla_core.episodes import Beside, CommandState, NativeSamples, RolloutChunk
 from vla_core.errors import ChunkError, VlaError
 from vla_core.observation import Sample
 from vla_recorder.recording import Recording
@@ -58,6 +59,7 @@ class BesideTheSteps:
         self._reason = ""
         self._names = embodiment.action_names
         self._step_ns = embodiment.step_ns
+        self._state: CommandState | None = None
         self._episode: Recording | None = None
         self._samples: dict[str, list[Sample]] = {
             name: [] for name, stream in embodiment.streams.items() if stream.native
@@ -81,6 +83,8 @@ class BesideTheSteps:
         """What comes from now on belongs to this episode."""
         self._episode = episode
         self.refused, self._reason = 0, ""
+        if self._state is not None:
+            self._hand_over(self._state)
 
     def end(self) -> None:
         """Hands over what is left; the episode is over."""
@@ -110,6 +114,17 @@ class BesideTheSteps:
             return
         shadow = not self.commanding.executes
         self._hand_over(RolloutChunk(chunk, receive_ns, self.commanding.strategy, shadow))
+
+    def times(self, times: ChunkTimes) -> None:
+        """Takes when a chunk of the episode passed each station."""
+        self._hand_over(times)
+
+    def state(self, state: CommandState) -> None:
+        """Takes what command_node says that it does; only changes are recorded, and what it did at the beginning."""
+        known = self._state
+        if known is None or (state.state, state.intervention) != (known.state, known.intervention):
+            self._state = state
+            self._hand_over(state)
 
     def flush(self) -> None:
         """Hands over the samples that wait. To be called with every step."""

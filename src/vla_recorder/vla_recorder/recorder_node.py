@@ -12,13 +12,13 @@ from typing import Literal, TypeVar
 
 from diagnostic_msgs.msg import DiagnosticArray
 from std_srvs.srv import Trigger
-from vla_msgs.msg import ActionChunk, CommandStatus, RecorderStatus, SimStatus
+from vla_msgs.msg import ActionChunk, ChunkLedger, CommandStatus, RecorderStatus, SimStatus
 from vla_msgs.srv import SetPrompt, StartEpisode, StopEpisode
 
 from vla_core import __version__
 from vla_core.alignment import StreamStatus
 from vla_core.embodiment import load_embodiment
-from vla_core.episodes import EpisodeMetadata
+from vla_core.episodes import CommandState, EpisodeMetadata
 from vla_core.errors import ChunkError, VlaError
 from vla_core.observation import Sample
 from vla_core.ports import Clock
@@ -33,6 +33,8 @@ from vla_recorder.settings import RecorderSettings
 from vla_recorder.status import FAILURE, SUCCESS
 from vla_ros import names, params, qos
 from vla_ros.codecs.chunks import chunk_from
+from vla_ros.codecs.ledgers import chunk_times_from
+from vla_ros.codecs.states import COMMAND_STATES
 from vla_ros.host import NodeHost
 from vla_ros.memory import share_one_heap
 from vla_ros.nodes import run_node
@@ -120,6 +122,7 @@ class RecorderNode:
     def _listen(self, host: NodeHost, simulated: bool) -> None:
         host.subscribe(ActionChunk, names.ACTION_CHUNK, self._on_chunk, qos.command(), wakes=False)
         host.subscribe(CommandStatus, names.COMMAND_STATUS, self._on_command_status, qos.latched(), wakes=False)
+        host.subscribe(ChunkLedger, names.CHUNK_LEDGER, self._on_chunk_ledger, qos.command(depth=50), wakes=False)
         if simulated:
             host.subscribe(SimStatus, names.SIM_STATUS, self._on_sim_status, qos.latched(), wakes=False)
 
@@ -147,8 +150,14 @@ class RecorderNode:
 
     def _on_command_status(self, message: CommandStatus, receive_ns: int) -> None:
         executes = message.state in _EXECUTING
-        policy_id = message.active_policy if executes else ""
-        self._session.beside.commanding = Commanding(executes, message.strategy, policy_id, to_ns(message.header.stamp))
+        policy_id = message.active_policy if executes and not message.intervention else ""
+        stamp_ns = to_ns(message.header.stamp)
+        self._session.beside.commanding = Commanding(executes, message.strategy, policy_id, stamp_ns)
+        state = COMMAND_STATES.get(message.state, "unknown")
+        self._session.beside.state(CommandState(stamp_ns, state, message.message, message.intervention))
+
+    def _on_chunk_ledger(self, message: ChunkLedger, receive_ns: int) -> None:
+        self._session.beside.times(chunk_times_from(message))
 
     def _on_sim_status(self, message: SimStatus, receive_ns: int) -> None:
         self._seed = message.seed

@@ -1,7 +1,7 @@
 """Episodes on disk: one HDF5 file each, in the ALOHA layout, with our additions under ``/vla``. See docs/episode-format.md."""
 
 from vla_core.episodes.background import BackgroundEpisodeWriter
-from vla_core.episodes.beside import Beside, NativeSamples, Rollout, RolloutChunk
+from vla_core.episodes.beside import Beside, CommandState, NativeSamples, Rollout, RolloutChunk
 from vla_core.episodes.folder import list_episodes
 from vla_core.episodes.layout import bytes_per_second
 from vla_core.episodes.metadata import EpisodeInfo, EpisodeMetadata, RecordingSummary, StreamSummary
@@ -14,6 +14,7 @@ __all__ = [
     "SCHEMA_VERSION",
     "BackgroundEpisodeWriter",
     "Beside",
+    "CommandState",
     "EpisodeInfo",
     "EpisodeMetadata",
     "EpisodeReader",

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vla_core.action_chunk import ActionChunk
+from vla_core.chunk_times import ChunkTimes
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,4 +100,21 @@ class Rollout:
             yield RolloutChunk(chunk, int(self.receive_ns[index]), self.strategies[index], bool(self.shadow[index]))
 
 
-Beside = NativeSamples | RolloutChunk
+@dataclass(frozen=True)
+class CommandState:
+    """What command_node did from a time on.
+
+    Attributes:
+        stamp_ns: since when, on the clock of the header stamps [ns].
+        state: ``ready``, ``shadow``, ``armed``, ``running``, ``holding``, ``fault`` or ``unconfigured``.
+        message: what it said about it; empty when all is well.
+        intervention: whether a teleoperator had the arm.
+    """
+
+    stamp_ns: int
+    state: str
+    message: str = ""
+    intervention: bool = False
+
+
+Beside = NativeSamples | RolloutChunk | ChunkTimes | CommandState

@@ -1,4 +1,4 @@
-"""The datasets of what is recorded beside the rows: ``/vla/native`` and ``/vla/rollout``."""
+"""The datasets of what is recorded beside the rows: ``/vla/native``, ``/vla/rollout``, and the tables."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from vla_core.episodes.beside import Beside, NativeSamples, RolloutChunk
 from vla_core.episodes.beside_reader import read_native
 from vla_core.episodes.layout import ROLLOUT_DTYPES, native_streams_of
 from vla_core.episodes.schema import DatasetAttribute, RolloutAttribute, RolloutDataset
+from vla_core.episodes.tables import Tables
 from vla_core.errors import EpisodeError
 
 _NATIVE_CHUNK, _ROLLOUT_CHUNK = 1024, 64  # rows
@@ -33,6 +34,7 @@ class BesideDatasets:
         self._chunks: list[RolloutChunk] = []
         self._policies: list[str] = []
         self._strategies: list[str] = []
+        self.tables = Tables(file)
         for name in self._samples:
             if schema.native(name, schema.VALUE) not in file:
                 self._create_native(name)
@@ -51,6 +53,8 @@ class BesideDatasets:
                     f"found {list(record.chunk.names)} in an array of shape {actions.shape}"
                 )
             return
+        if not isinstance(record, NativeSamples):
+            return
         if record.stream not in self._samples:
             raise EpisodeError(
                 f"native samples: expected a stream of {list(self._samples)} (native: true), found '{record.stream}'"
@@ -66,18 +70,20 @@ class BesideDatasets:
         """Takes a record; it is in the file after the next flush."""
         if isinstance(record, RolloutChunk):
             self._chunks.append(record)
+        elif not isinstance(record, NativeSamples):
+            self.tables.add(record)
         else:
             self._samples[record.stream].append(record)
 
     @property
     def pending(self) -> bool:
         """Whether anything waits for a flush."""
-        return bool(self._chunks) or any(self._samples.values())
+        return bool(self._chunks) or any(self._samples.values()) or self.tables.pending
 
     @property
     def pending_bytes(self) -> int:
         """More than a flush can add to the file [B]."""
-        total = 0
+        total = self.tables.pending_bytes
         for name, records in self._samples.items():
             count = sum(len(record) for record in records)
             row_bytes = 8 * (2 + self._embodiment.streams[name].size)
@@ -106,6 +112,7 @@ class BesideDatasets:
 
     def trim(self) -> None:
         """Cuts what a flush that was not completed left: datasets that belong together get the same length."""
+        self.tables.trim()
         native, chunks = self.counts()
         for name, count in native.items():
             for leaf in (schema.STAMP_NS, schema.RECEIVE_NS, schema.VALUE):
@@ -116,6 +123,7 @@ class BesideDatasets:
 
     def flush(self) -> None:
         """Appends what was collected."""
+        self.tables.flush()
         for name, records in self._samples.items():
             if records:
                 self._append(schema.native(name, schema.STAMP_NS), [record.stamps_ns for record in records])

@@ -12,6 +12,7 @@ from vla_core.episodes import schema
 from vla_core.episodes.beside import NativeSamples, Rollout
 from vla_core.episodes.layout import ROLLOUT_DTYPES, native_streams_of
 from vla_core.episodes.schema import DatasetAttribute, RolloutAttribute, RolloutDataset
+from vla_core.episodes.tables import table_problems
 
 
 def read_native(file: h5py.File, name: str) -> NativeSamples:
@@ -62,7 +63,7 @@ def problems_of(file: h5py.File, embodiment: Embodiment) -> list[str]:
         horizon = actions.shape[1] if isinstance(actions, h5py.Dataset) and actions.ndim == 3 else 0
         chunks = (count, horizon, len(embodiment.action_names))
         problems += _problems(file, schema.rollout(RolloutDataset.ACTIONS), chunks, "float64")
-    return problems
+    return problems + table_problems(file)
 
 
 def _length(file: h5py.File, path: str) -> int:

@@ -8,6 +8,7 @@ episode is made anew from the images alone. It is removed with the partial file.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import struct
@@ -22,12 +23,13 @@ from numpy.typing import NDArray
 
 from vla_core.action_chunk import ActionChunk
 from vla_core.episodes.beside import Beside, NativeSamples, RolloutChunk
+from vla_core.episodes.tables import TABLES, Row, table_of
 from vla_core.errors import EpisodeError
 
 _FORMAT = "vla/journal/1"
 _FRAME = struct.Struct("<cII")  # kind, length and checksum of what follows
 _IMAGE = struct.Struct("<QIIII")
-_BEGIN, _ROW, _PROMPT, _NATIVE, _CHUNK = b"B", b"R", b"P", b"N", b"C"
+_BEGIN, _ROW, _PROMPT, _NATIVE, _CHUNK, _TABLE = b"B", b"R", b"P", b"N", b"C", b"T"
 _SMALL = 512 * 1024  # [B]
 _SAMPLED = 256  # of larger data every 256th word of eight bytes: two of each page that a disk may lose
 
@@ -99,8 +101,10 @@ class Journal:
     def add_beside(self, record: Beside) -> None:
         if isinstance(record, NativeSamples):
             self._write(_NATIVE, *_native_parts(record))
-        else:
+        elif isinstance(record, RolloutChunk):
             self._write(_CHUNK, *_chunk_parts(record))
+        else:
+            self._write(_TABLE, json.dumps([table_of(record).group, dataclasses.asdict(record)]).encode())
 
     def close(self) -> None:
         if self._descriptor >= 0:
@@ -157,6 +161,8 @@ def read_journal(path: Path) -> JournalContents | None:
             contents.beside.append(_native_of(payload))
         elif kind == _CHUNK:
             contents.beside.append(_chunk_of(payload))
+        elif kind == _TABLE:
+            contents.beside.append(_table_row_of(payload))
     return contents
 
 
@@ -215,6 +221,11 @@ def _chunk_of(payload: memoryview) -> RolloutChunk:
     beside = {name: head.pop(name) for name in ("receive_ns", "strategy", "shadow")}
     actions = np.frombuffer(rest, "<f8").reshape(head.pop("shape"))
     return RolloutChunk(ActionChunk(actions=actions, **{**head, "names": tuple(head["names"])}), **beside)
+
+
+def _table_row_of(payload: memoryview) -> Row:
+    group, values = json.loads(bytes(payload))
+    return next(spec.row for spec in TABLES if spec.group == group)(**values)
 
 
 def _headed(payload: memoryview) -> tuple[dict[str, Any], memoryview]:

@@ -10,11 +10,12 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from vla_core.chunk_times import ChunkTimes
 from vla_core.embodiment.schema import Camera, DepthCamera
 from vla_core.encoded import EncodedImage
 from vla_core.episodes import beside_reader, hdf5, schema
 from vla_core.episodes.attributes import info_from, require_finished
-from vla_core.episodes.beside import NativeSamples, Rollout
+from vla_core.episodes.beside import CommandState, NativeSamples, Rollout
 from vla_core.episodes.layout import (
     DatasetSpec,
     Storage,
@@ -26,6 +27,7 @@ from vla_core.episodes.layout import (
 )
 from vla_core.episodes.metadata import EpisodeInfo
 from vla_core.episodes.pixels import decoded, jpeg_file
+from vla_core.episodes.tables import LEDGER, STATES, read_table
 from vla_core.errors import EpisodeError, ImageError, choice
 from vla_core.observation import Observation
 
@@ -179,6 +181,18 @@ class EpisodeReader:
         """The chunks of actions that came while it was recorded; None if there were none."""
         with hdf5.reported(self.path, f"read '{schema.ROLLOUT}'"):
             return beside_reader.read_rollout(self._file)
+
+    @property
+    def ledger(self) -> tuple[ChunkTimes, ...]:
+        """Where the time of each executed chunk went, in the order of their first use; empty if nobody told."""
+        with hdf5.reported(self.path, f"read '{LEDGER.group}'"):
+            return tuple(read_table(self._file, LEDGER))
+
+    @property
+    def states(self) -> tuple[CommandState, ...]:
+        """What command_node did, with each change; empty if there was none."""
+        with hdf5.reported(self.path, f"read '{STATES.group}'"):
+            return tuple(read_table(self._file, STATES))
 
     def observation(self, index: int) -> Observation:
         """What a policy would have seen at a step."""

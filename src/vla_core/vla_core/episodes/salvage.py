@@ -11,7 +11,7 @@ import numpy as np
 from vla_core.embodiment.schema import Embodiment
 from vla_core.episodes import hdf5
 from vla_core.episodes.attributes import attributes_at_end
-from vla_core.episodes.beside import Beside, NativeSamples
+from vla_core.episodes.beside import Beside, NativeSamples, RolloutChunk
 from vla_core.episodes.file import EpisodeFile
 from vla_core.episodes.journal import JournalContents, JournalRow, checksum_of
 from vla_core.episodes.layout import native_streams_of
@@ -19,6 +19,7 @@ from vla_core.episodes.metadata import UNKNOWN, RecordingSummary
 from vla_core.episodes.pixels import ImageChunk
 from vla_core.episodes.reader import EpisodeReader
 from vla_core.episodes.schema import Attribute
+from vla_core.episodes.tables import TABLES
 
 RowWithImages = tuple[JournalRow, list[ImageChunk]]
 
@@ -186,8 +187,12 @@ def _not_in_file(file: EpisodeFile, embodiment: Embodiment, records: Sequence[Be
             raise ValueError(f"expected the native samples of '{name}' that the journal has, found others")
         if count < len(known):
             rest.append(NativeSamples(name, known.stamps_ns[count:], known.receive_ns[count:], known.values[count:]))
-    chunks = [record for record in records if not isinstance(record, NativeSamples)]
-    return [*rest, *chunks[chunk_count:]]
+    chunks = [record for record in records if isinstance(record, RolloutChunk)]
+    rest += chunks[chunk_count:]
+    for spec in TABLES:
+        rows = [record for record in records if isinstance(record, spec.row)]
+        rest += rows[file.beside.tables.count(spec) :]
+    return rest
 
 
 def _joined(name: str, size: int, records: Sequence[Beside]) -> NativeSamples:
