@@ -1,0 +1,211 @@
+"""Rounds in which a command_node keeps time: in turns with nothing going on, and with inference, images and recording."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+import statistics
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+from bench.support.processes import Child
+from bench.support.robot import Robot, write_embodiment
+from vla.environment import child_environment, reserved_domain_id
+from vla.graph import Bringup, Process, bringup_graph
+from vla.paths import checkout, named_config
+from vla.supervisor import Supervisor, ros_arguments
+from vla_ros import names
+
+_READY_S = 180.0
+_SETTLE_S = 3.0  # after something has been started or stopped
+_SERVED = 0.5  # share of the ticks that a round must have at least
+_JOINT_STATE_HZ = 250.0  # of the mock robot, which shall not be what keeps the processor busy
+_EXECUTION_HORIZON = 4  # steps from one inference to the next
+_CHUNK_PERIOD_S = 0.267  # of the chunks that are executed: eight steps of 30 Hz
+_NOBODY = "bench/inferred"  # where the policy's own chunks go
+
+
+@dataclass
+class Rounds:
+    """How late ticks were in each round [us], idle and loaded in turns.
+
+    Attributes:
+        rate_hz: of the control ticks.
+        idle, loaded: of each round (ticks,) [us].
+        missed_idle, missed_loaded: deadlines at which no tick was served, or whose plan was too late.
+        scheduling: how the system schedules the loop.
+        executed: chunks that were executed in all rounds; chunks: inferred in the loaded rounds.
+        recorded: episodes.
+    """
+
+    rate_hz: float
+    idle: list[np.ndarray] = field(default_factory=list)
+    loaded: list[np.ndarray] = field(default_factory=list)
+    missed_idle: int = 0
+    missed_loaded: int = 0
+    scheduling: str = ""
+    chunks: int = 0
+    recorded: int = 0
+    executed: int = 0
+
+    def figures(self) -> dict[str, Any]:
+        """The ratio of 99th percentiles, the median over the pairs of rounds, and what it was made from."""
+        name = "1khz" if self.rate_hz == 1000 else f"{self.rate_hz:g}hz"
+        pairs = [(_p(idle, 99), _p(loaded, 99)) for idle, loaded in zip(self.idle, self.loaded, strict=True)]
+        idle, loaded = np.concatenate(self.idle), np.concatenate(self.loaded)
+        return {
+            f"p99_ratio_{name}": round(statistics.median(b / a for a, b in pairs), 3),
+            f"p99_each_us_{name}": [(round(a, 1), round(b, 1)) for a, b in pairs],
+            **{
+                f"{kind}_{share}_us_{name}": round(_p(found, float(share[1:])), 1)
+                for kind, found in (("idle", idle), ("loaded", loaded))
+                for share in ("p50", "p99", "p100")
+            },
+            f"missed_idle_{name}": self.missed_idle,
+            f"missed_loaded_{name}": self.missed_loaded,
+            f"ticks_{name}": len(idle) + len(loaded),
+            f"chunks_executed_{name}": self.executed,
+            f"chunks_inferred_{name}": self.chunks,
+            f"episodes_{name}": self.recorded,
+            "scheduling": self.scheduling,
+        }
+
+
+def rounds(folder: Path, rate_hz: float, pairs: int, window_s: float, policy: Path) -> Rounds:
+    """Brings up a mock robot, a command_node that executes chunks and a policy_node, and measures rounds in turns."""
+    log, embodiment = folder / "lateness.npy", _embodiment(folder, rate_hz)
+    arguments = Bringup(
+        robot="mock",
+        embodiment=str(embodiment),
+        policy=str(policy),
+        execution_horizon=_EXECUTION_HORIZON,
+        joint_state_rate_hz=_JOINT_STATE_HZ,
+    )
+    graph = {process.name: process for process in bringup_graph(arguments).processes}
+    policy_node = graph.pop("policy_node")
+    graph["command_node"] = _timed(graph["command_node"], log)
+    found, spans = Rounds(rate_hz), []
+    with reserved_domain_id() as domain_id:
+        environment = _environment(domain_id)
+        os.environ.update(environment)
+        from vla_msgs.msg import PolicyStatus
+
+        from vla.ros.operator import Operator
+
+        given = [policy_node.module, *ros_arguments(policy_node.parameters), "-r", f"{names.ACTION_CHUNK}:={_NOBODY}"]
+        with (
+            Supervisor(list(graph.values()), environment, folder / "logs") as supervisor,
+            Operator(supervisor.check) as operator,
+            Child(given, environment, folder / "policy.log"),
+        ):
+            ready = PolicyStatus.READY
+            operator.wait_until(lambda: operator.policy.state == ready, "a policy that is ready", _READY_S)
+            operator.arm()
+            position = [str(value) for value in operator.command.position]
+            chunks = ["bench.support.chunk_source", str(embodiment), str(_CHUNK_PERIOD_S), *position]
+            with Child(chunks, environment, folder / "chunks.log") as source:
+                source.wait_until_ready()
+                for _ in range(pairs):
+                    spans.append(_window(operator, window_s, found, loaded=False))
+                    with _load(operator, environment, folder, found):
+                        spans.append(_window(operator, window_s, found, loaded=True))
+                found.scheduling = operator.command.scheduling
+                found.executed = operator.command.chunks_accepted
+                operator.disarm()
+    _cut(np.load(log), spans, found)
+    return found
+
+
+def one_process(folder: Path, rate_hz: float, window_s: float, policy: Path) -> np.ndarray:
+    """How late the ticks of a loop are that has its inference beside it in the same process [us]."""
+    log = folder / "one_process.npy"
+    with Child(["bench.support.one_process", str(policy), str(rate_hz), str(log)], _environment(), folder / "one.log") as child:
+        child.wait_until_ready()
+        time.sleep(window_s)
+    return np.asarray(np.load(log)[:, 1] * 1e-3)
+
+
+def _p(values: np.ndarray, percent: float) -> float:
+    return float(np.percentile(values, percent))
+
+
+def _embodiment(folder: Path, rate_hz: float) -> Path:
+    """The simulated FR3 with another control rate."""
+    path = folder / "robot.yaml"
+    base = named_config("embodiments", "fr3_sim")
+    path.write_text(yaml.safe_dump({"extends": str(base), "motion": {"control_rate_hz": rate_hz}}))
+    return path
+
+
+def _timed(process: Process, log: Path) -> Process:
+    """The same command_node, but its ticks are written down."""
+    parameters = {**process.parameters, "lateness_file": str(log)}
+    return dataclasses.replace(
+        process, package="bench.support", executable="timed_command_node", parameters=parameters
+    )
+
+
+def _environment(domain_id: int | None = None) -> dict[str, str]:
+    environment = child_environment(domain_id=domain_id)
+    path = [str(checkout()), *filter(None, [environment.get("PYTHONPATH")])]
+    return {**environment, "PYTHONPATH": os.pathsep.join(path)}
+
+
+@contextlib.contextmanager
+def _load(operator: Any, environment: Mapping[str, str], folder: Path, found: Rounds) -> Iterator[None]:
+    """Inference, three cameras of 640x480 at 30 Hz, and a recorder that keeps their images."""
+    source = Child(["bench.support.source", str(time.time_ns())], environment, folder / "source.log")
+    robot = write_embodiment(Robot(), folder / "recorded.yaml", "raw", native=True)
+    parameters = {"embodiment": robot, "episodes": folder / "episodes", "robot": "real"}
+    given = [part for name, value in parameters.items() for part in ("-p", f"{name}:={value}")]
+    recorder = Child(["vla_recorder.recorder_node", "--ros-args", *given], environment, folder / "recorder.log")
+    with source, recorder:
+        source.wait_until_ready()
+        operator.wait_until(lambda: _recorder_began(operator), "a recorder that records")
+        goal = operator.start_policy()
+        yield
+        chunks = operator.end_policy(goal).chunks
+        if not chunks:
+            raise RuntimeError(f"expected chunks during a loaded round, found none: {operator.policy.message}")
+        found.chunks += chunks
+        Path(operator.stop_episode().path).unlink()
+        found.recorded += 1
+    time.sleep(_SETTLE_S)
+
+
+def _recorder_began(operator: Any) -> bool:
+    """Asks until the recorder agrees: it does not before it has seen every stream."""
+    from vla.ros.operator import OperatorError
+
+    try:
+        operator.start_episode("bench")
+    except OperatorError:
+        return False
+    return True
+
+
+def _window(operator: Any, window_s: float, found: Rounds, loaded: bool) -> tuple[int, int, bool]:
+    """Lets time pass. Returns from when to when that was, on the monotonic clock [ns]."""
+    time.sleep(_SETTLE_S)
+    missed, begin_ns = operator.command.deadline_misses, time.monotonic_ns()
+    time.sleep(window_s)
+    missed = operator.command.deadline_misses - missed
+    found.missed_loaded += missed if loaded else 0
+    found.missed_idle += 0 if loaded else missed
+    return begin_ns, time.monotonic_ns(), loaded
+
+
+def _cut(ticks: np.ndarray, spans: list[tuple[int, int, bool]], found: Rounds) -> None:
+    for begin_ns, end_ns, loaded in spans:
+        late_us = ticks[(ticks[:, 0] >= begin_ns) & (ticks[:, 0] < end_ns), 1] * 1e-3
+        expected = _SERVED * found.rate_hz * (end_ns - begin_ns) * 1e-9
+        if len(late_us) < expected:
+            raise RuntimeError(f"expected at least {expected:.0f} control ticks in a round, found {len(late_us)}")
+        (found.loaded if loaded else found.idle).append(late_us)
