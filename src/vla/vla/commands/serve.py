@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 app = typer.Typer()
 
+_LOOPBACK = ("127.0.0.1", "::1", "localhost")
+
 
 @app.command()
 def serve(
@@ -44,9 +46,7 @@ def serve(
     loaded, robot = _loaded(policy, device, embodiment)
     token = read_token(token_file) if token_file else os.environ.get(TOKEN_VARIABLE, "")
     typer.echo(f"{loaded.policy_id} for '{robot.name}', warmed up in {loaded.warm_up():.2f} s")
-    if not token and host not in ("127.0.0.1", "::1", "localhost"):
-        typer.echo(f"anybody who reaches {host} may ask: there is no token (--token-file, {TOKEN_VARIABLE})", err=True)
-    asyncio.run(_run(PolicyServer(loaded, robot, token), host, port))
+    asyncio.run(_run(PolicyServer(loaded, robot, token), host, port, open_to_all=not token and host not in _LOOPBACK))
 
 
 def _loaded(name: str, device: str, embodiment: str) -> tuple[Policy, Embodiment]:
@@ -65,11 +65,16 @@ def _loaded(name: str, device: str, embodiment: str) -> tuple[Policy, Embodiment
     return policy, policy.embodiment
 
 
-async def _run(server: PolicyServer, host: str, port: int) -> None:
+async def _run(server: PolicyServer, host: str, port: int, open_to_all: bool) -> None:
     import asyncio
     import signal
+
+    def listening(bound: int) -> None:
+        if open_to_all:
+            typer.echo(f"anybody who reaches {host} may ask: there is no token (--token-file)", err=True)
+        typer.echo(f"serving at ws://{host}:{bound}")
 
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    await server.run(host, port, lambda bound: typer.echo(f"serving at ws://{host}:{bound}"), stop)
+    await server.run(host, port, listening, stop)
