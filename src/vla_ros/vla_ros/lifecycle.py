@@ -101,7 +101,7 @@ class ManagedNode(LifecycleNode):  # type: ignore[misc]
 
 
 def run_managed_node(name: str, build: Callable[[NodeHost], Managed]) -> int:
-    """Runs a managed node until a signal ends it. With its parameter ``autostart``, which is true by default, it is active at once.
+    """Runs a managed node until a signal ends it; with its parameter ``autostart``, true by default, it is active at once.
 
     Returns:
         The exit status: 0, or 1 after an error that the user can mend, which is logged as one message.
