@@ -40,11 +40,20 @@ class Nodes:
     def __exit__(self, *_: object) -> None:
         self.stop()
 
-    def start(self, name: str, build: Callable[[Any], Any], namespace: str = "", **parameters: Any) -> Any:
+    def start(
+        self,
+        name: str,
+        build: Callable[[Any], Any],
+        namespace: str = "",
+        remapped: Mapping[str, str] | None = None,
+        **parameters: Any,
+    ) -> Any:
         """Starts a node with parameters; returns the application that ``build`` made. ROS must run."""
         arguments = ros_arguments(parameters)
         if namespace:
             arguments += ["-r", f"__ns:={namespace}"]
+        for ours, theirs in (remapped or {}).items():
+            arguments += ["-r", f"{ours}:={theirs}"]
         host = make_host(name, arguments)
         application = build(host)
         thread = threading.Thread(target=host.run, name=name, daemon=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 import sys
 import threading
@@ -20,10 +19,11 @@ from vla_msgs.srv import LoadPolicy, SetPrompt
 from vla_core.action_chunk import ActionChunk
 from vla_core.chunking import requests_for
 from vla_core.embodiment import load_embodiment
-from vla_core.errors import VlaError
+from vla_core.errors import PeerLost, VlaError
 from vla_core.ports import Policy
 from vla_core.strategies import Strategy
 from vla_policy_node.fake import FAKE, FakePolicy
+from vla_policy_node.remote import is_remote, remote_policy
 from vla_policy_node.runner import Inference, PolicyRunner, RunnerState
 from vla_ros import names, params, qos
 from vla_ros.codecs.chunks import chunk_message
@@ -45,7 +45,7 @@ class PolicyParameters:
     embodiment: str = field(metadata={"doc": "embodiment file (YAML)"})
     policy: str = field(
         default="",
-        metadata={"doc": "checkpoint folder to load first; empty: none; fake: a slow wave"},
+        metadata={"doc": "checkpoint folder to load first, or a server's address; empty: none; fake: a slow wave"},
     )
     device: str = field(default="cpu", metadata={"doc": "cpu, cuda or cuda:N"})
     strategy: Strategy = field(
@@ -70,7 +70,7 @@ class PolicyNode:
         requests = requests_for(parameters.strategy, parameters.execution_horizon, self._embodiment)
         self._runner = PolicyRunner(self._embodiment, requests)
         self._streams = StreamSubscriptions(
-            host, self._embodiment, (*self._embodiment.cameras, *self._embodiment.observed_streams)
+            host, self._embodiment, (*self._embodiment.cameras, *self._embodiment.observed_streams), early=True
         )
         self._lockstep = bool(host.node.get_parameter("lockstep").value)
         self._outbox: deque[tuple[int, ActionChunk]] = deque()  # chunks and when they are there
@@ -93,11 +93,18 @@ class PolicyNode:
 
     def _on_tick(self, now_ns: int) -> None:
         self._publish_ready(now_ns)
-        inference = self._runner.tick(self._streams.pop(now_ns), now_ns)
+        was_well = not self._runner.message
+        inference = self._runner.tick(self._streams.pop(now_ns), now_ns, lambda: self._problems(now_ns))
+        if was_well == bool(self._runner.message):
+            self._publish_status(now_ns)  # at once: the arm is to be stopped
         if inference is not None:
             self._host.compute(lambda: self._infer(inference), self._on_inferred)
         if self._runner.state is not RunnerState.RUNNING:
             self._ended.set()
+
+    def _problems(self, now_ns: int) -> str:
+        """What is wrong with the streams, in one line."""
+        return "; ".join(self._streams.absent(now_ns, self._embodiment.safety.max_observation_age_ms * 1e-3))
 
     def _infer(self, inference: Inference) -> ActionChunk | VlaError:
         try:
@@ -107,6 +114,11 @@ class PolicyNode:
 
     def _on_inferred(self, result: ActionChunk | VlaError) -> None:
         now_ns = self._host.clock.now_ns()
+        if isinstance(result, PeerLost):
+            if self._runner.lost(str(result)):
+                self._host.node.get_logger().warning(f"nothing is inferred: {result}")
+                self._publish_status(now_ns)
+            return
         if isinstance(result, VlaError):
             self._runner.failed(str(result))
             self._host.node.get_logger().error(f"fault: {result}")
@@ -134,13 +146,16 @@ class PolicyNode:
         policy = self._load(path, device)
         self._runner.require_fitting(policy)
         took_s = policy.warm_up()
-        self._host.node.get_logger().info(f"loaded {policy.policy_id} on {device}, warmed up in {took_s:.2f} s")
+        where = path.partition("?")[0] if is_remote(path) else device
+        self._host.node.get_logger().info(f"loaded {policy.policy_id} on {where}, warmed up in {took_s:.2f} s")
         return policy
 
     def _load(self, path: str, device: str) -> Policy:
         """Loads a checkpoint and checks it against the embodiment."""
         if path == FAKE:
             return FakePolicy(self._embodiment)
+        if is_remote(path):
+            return remote_policy(path, self._embodiment)
         from vla_policies import load  # torch: only where a policy is loaded
 
         policy = load(Path(path), device=device, embodiment=self._embodiment)

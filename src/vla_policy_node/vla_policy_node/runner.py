@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 
@@ -12,6 +13,7 @@ import numpy as np
 
 from vla_core.action_chunk import ActionChunk, Stations
 from vla_core.action_prefix import ActionPrefix
+from vla_core.alignment.monitor import JUMP_NS
 from vla_core.chunking import ChunkRequests
 from vla_core.embodiment import Embodiment
 from vla_core.errors import CheckpointError
@@ -20,6 +22,7 @@ from vla_core.ports import Policy
 from vla_core.steps import observation_from
 
 _MS = 1_000_000
+_FUTURE_NS = 50 * _MS  # clocks of two machines may differ by this much
 _LATENCIES_KEPT = 10_000
 
 
@@ -71,7 +74,9 @@ class PolicyRunner:
         self._max_age_ns = round(embodiment.safety.max_observation_age_ms * _MS)
         self._policy: Policy | None = None
         self._busy = False
+        self._lost = ""  # why the policy's machine could not be asked last time
         self._outdated = False  # what is being inferred was asked for in the run before
+        self._other_clock = ""  # that the stamp of the last step was of another clock
         self._fresh_ns = 0  # since when the newest observation counts as fresh
         self._until_ns: int | None = None
 
@@ -113,6 +118,7 @@ class PolicyRunner:
         self.chunks = self.stale_observations = 0
         self._fresh_ns = now_ns
         self._outdated = self._busy
+        self._lost = ""
         self._requests.reset()
         self._until_ns = now_ns + round(duration_s * 1e9) if duration_s > 0 else None
         self._policy.reset()
@@ -124,20 +130,30 @@ class PolicyRunner:
         if self.state is RunnerState.RUNNING:
             self._enter(RunnerState.READY, "")
 
-    def tick(self, steps: list[Step], now_ns: int) -> Inference | None:
-        """Takes the steps that were decided since the last call; returns what to infer if it is time to."""
+    def tick(self, steps: list[Step], now_ns: int, problems: Callable[[], str] = lambda: "") -> Inference | None:
+        """Takes the steps that were decided since the last call; returns what to infer if it is time to.
+
+        ``problems`` is asked what is wrong with the streams, for the operator, when observations are missing.
+        """
         if self.state is not RunnerState.RUNNING:
             return None
         if self._until_ns is not None and now_ns >= self._until_ns:
             self.stop()
             return None
-        complete = [step for step in steps if len(step.samples) == self._streams_expected]
+        if steps:
+            self._other_clock = _of_another_clock(steps[-1], now_ns)
+        timely = [step for step in steps if step.stamp_ns - now_ns <= _FUTURE_NS]
+        complete = [step for step in timely if len(step.samples) == self._streams_expected]
         if complete:
             self._fresh_ns = complete[-1].stamp_ns
-            self.message = ""  # well again, if it was stale
         if now_ns - self._fresh_ns > self._max_age_ns:
-            self._stale(steps, now_ns)
+            if not self.message:
+                self._requests.interrupted()
+                self._outdated = self._busy
+            self._stale(steps, now_ns, self._other_clock or problems())
             return None
+        if complete:
+            self.message = self._lost  # well again, if it was stale
         if not complete or self._busy or not self._requests.due(complete[-1].stamp_ns):
             return None
         self._busy = True
@@ -169,9 +185,24 @@ class PolicyRunner:
         outdated, self._outdated, self._busy = self._outdated, False, False
         if outdated or self.state is not RunnerState.RUNNING:
             return None
+        if self._lost:
+            self._lost = self.message = ""
         published = self._requests.answered(chunk.published_at(now_ns), now_ns)
         self.chunks += published is not None
         return published
+
+    def lost(self, reason: str) -> bool:
+        """Takes note that the policy's machine did not answer: the run goes on, and it is asked again when a chunk is due.
+
+        Returns whether that is news.
+        """
+        outdated, self._outdated, self._busy = self._outdated, False, False
+        if outdated or self.state is not RunnerState.RUNNING:
+            return False
+        self._requests.interrupted()
+        news, self._lost = not self._lost, reason
+        self.message = reason
+        return news
 
     def failed(self, reason: str) -> None:
         """Takes note that inferring failed: the run ends, latched."""
@@ -187,12 +218,23 @@ class PolicyRunner:
     def _streams_expected(self) -> int:
         return len(self._embodiment.cameras) + len(self._embodiment.observed_streams)
 
-    def _stale(self, steps: list[Step], now_ns: int) -> None:
+    def _stale(self, steps: list[Step], now_ns: int, why: str) -> None:
         """Counts a refusal for every step that could not be used, or for every step time without any."""
         self.stale_observations += max(1, len(steps))
         self._fresh_ns = now_ns - self._max_age_ns + self._embodiment.step_ns
         self.message = f"no complete observation for more than {self._max_age_ns / _MS:.0f} ms: nothing is inferred"
+        if why:
+            self.message += f" ({why})"
 
     def _enter(self, state: RunnerState, message: str) -> None:
         self.state = state
         self.message = message
+
+
+def _of_another_clock(step: Step, now_ns: int) -> str:
+    """That the stamp of a step is of a clock which differs from ours; empty if it is not."""
+    ahead_ns = step.stamp_ns - now_ns
+    if abs(ahead_ns) < JUMP_NS:
+        return ""
+    side = "ahead of" if ahead_ns > 0 else "behind"
+    return f"observations are stamped {abs(ahead_ns) * 1e-9:.1f} s {side} this computer's clock; expected clocks that agree"

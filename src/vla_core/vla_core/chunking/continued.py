@@ -43,6 +43,9 @@ class Continued:
     def reset(self) -> None:
         """A new run begins; how long the policy takes is known from the one before."""
         self.discarded = 0
+        self.interrupted()
+
+    def interrupted(self) -> None:
         self._executed: ActionChunk | None = None  # from the last observation on, as far as is known here
         self._action_horizon = 0
         self._asked_ns: int | None = None

@@ -30,6 +30,10 @@ class ChunkRequests(Protocol):
         """Takes the chunk when it is there; returns what is to be published, None if it came too late."""
         ...
 
+    def interrupted(self) -> None:
+        """What was published is not executed any longer: the next observation begins anew."""
+        ...
+
     def reset(self) -> None:
         """A new run begins."""
         ...
@@ -59,8 +63,11 @@ class EveryHorizon:
     def answered(self, chunk: ActionChunk, now_ns: int) -> ActionChunk:
         return chunk
 
-    def reset(self) -> None:
+    def interrupted(self) -> None:
         self._last_ns = None
+
+    def reset(self) -> None:
+        self.interrupted()
 
 
 class WaitedFor:
@@ -91,5 +98,8 @@ class WaitedFor:
         self._executed_ns = published.end_ns + EASE_NS
         return published
 
-    def reset(self) -> None:
+    def interrupted(self) -> None:
         self._executed_ns = None
+
+    def reset(self) -> None:
+        self.interrupted()
