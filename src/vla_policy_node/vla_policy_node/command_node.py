@@ -6,33 +6,32 @@ It runs on the robot's computer, in a process of its own and without torch, so t
 from __future__ import annotations
 
 import sys
-from array import array
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
 from pydantic import Field as Constraint
-from vla_msgs.msg import ActionChunk, CommandStatus, PolicyStatus
+from vla_msgs.msg import ActionChunk, PolicyStatus
 
 from vla_core.chunking import scheduler_for
-from vla_core.embodiment import JointLimits, load_embodiment
+from vla_core.embodiment import load_embodiment
 from vla_core.errors import ChunkError
 from vla_core.execution import Executor, ExecutorState, Output
+from vla_core.execution.policy_watch import PolicyWatch
 from vla_core.execution.robot_watch import RobotWatch
-from vla_core.execution.use import UseMeter
+from vla_core.kinematics import region_of
 from vla_core.strategies import Strategy
 from vla_policy_node.ros.ledgers import LedgerTopics
 from vla_policy_node.ros.services import CommandServices
+from vla_policy_node.ros.status import CommandStatusTopic
 from vla_ros import names, params, qos
 from vla_ros.codecs.chunks import chunk_from
 from vla_ros.host import NodeHost
-from vla_ros.nodes import run_node
+from vla_ros.lifecycle import run_managed_node
 from vla_ros.robot.human import HumanTopics
 from vla_ros.robot.sinks import GripperSink, arm_sink
-from vla_ros.time import to_time
+from vla_ros.time import to_ns
 
-_STATUS_NS = 100_000_000
 _GRIPPER_NS = 50_000_000
 _STOP_ATTEMPTS = 5
 
@@ -66,17 +65,17 @@ class CommandNode:
         self._embodiment = load_embodiment(Path(self._parameters.embodiment))
         given = self._parameters
         scheduler = scheduler_for(given.strategy, given.roughness, given.ensembling_coefficient)
-        self._executor = Executor(self._embodiment, scheduler)
+        self._executor = Executor(self._embodiment, scheduler, region_of(self._embodiment))
+        self._executor.deactivate()
         self._executor.set_speed(given.speed, 0)
         self._watch = RobotWatch(self._embodiment)
-        self._use = UseMeter(JointLimits.of(self._embodiment))
-        self._arm = arm_sink(host, self._embodiment)
+        self._policy_watch = PolicyWatch()
+        self._arm = arm_sink(host, self._embodiment, self._executor.axes.space)
         gripper = self._embodiment.gripper
         self._gripper = GripperSink(host, gripper) if gripper else None
-        self._rests_ns: int | None = None  # when the arm has come to rest after it was disarmed
-        self._commands_sent = 0
-        self._commands_at_status = (0, 0)  # commands sent and time of the last status [ns]
-        self._status = host.publisher(CommandStatus, names.COMMAND_STATUS, qos.latched())
+        self._last: Output | None = None  # what the arm comes to rest by, after it was disarmed
+        ticks = host.every(round(1e9 / self._embodiment.motion.control_rate_hz), self._on_tick, urgent=True)
+        self._status = CommandStatusTopic(host, self._executor, given.strategy, ticks)
         host.subscribe(ActionChunk, names.ACTION_CHUNK, self._on_chunk, qos.command())
         host.subscribe(PolicyStatus, names.POLICY_STATUS, self._on_policy_status, qos.latched())
         HumanTopics(host, self._embodiment, self._executor)
@@ -86,16 +85,25 @@ class CommandNode:
             self._executor,
             self._watch,
             self._gripper,
-            lambda: self._publish_status(host.clock.now_ns()),
+            lambda: self._status.publish(host.clock.now_ns()),
             self._stop_and_disarm,
         )
         self._ledgers = LedgerTopics(host, self._executor)
-        self._ticks = host.every(round(1e9 / self._embodiment.motion.control_rate_hz), self._on_tick, urgent=True)
-        host.every(_STATUS_NS, self._publish_status)
         if self._gripper:
             host.every(_GRIPPER_NS, self._announce_gripper)
         host.keep_time(given.realtime_priority)
-        self._publish_status(host.clock.now_ns())
+        self._status.publish(host.clock.now_ns())
+
+    def activate(self) -> None:
+        """From now on the arm may be armed."""
+        self._executor.activate()
+        self._status.publish(self._host.clock.now_ns())
+
+    def deactivate(self) -> None:
+        """Brings the arm to rest; it may not be armed any more."""
+        self._stop_and_disarm()
+        self._executor.deactivate()
+        self._status.publish(self._host.clock.now_ns())
 
     def close(self) -> None:
         """Leaves the arm to come to rest."""
@@ -106,7 +114,11 @@ class CommandNode:
     def _on_chunk(self, message: ActionChunk, receive_ns: int) -> None:
         before = self._executor.state
         try:
-            chunk = chunk_from(message)
+            try:
+                chunk = chunk_from(message)
+            except ChunkError as error:
+                self._executor.malformed(error)
+                raise
             self._executor.submit(chunk, self._host.clock.now_ns())
             self._ledgers.received(chunk, receive_ns)
         except ChunkError as error:
@@ -114,7 +126,9 @@ class CommandNode:
         self._log_fault(before)
 
     def _on_policy_status(self, message: PolicyStatus, receive_ns: int) -> None:
-        self._executor.expect_chunks(message.state == PolicyStatus.RUNNING)
+        running = message.state == PolicyStatus.RUNNING
+        hindrance = self._policy_watch.hindrance(running, message.message, message.stale_observations)
+        self._executor.expect_chunks(running, hindrance, to_ns(message.header.stamp))
 
     def _on_tick(self, now_ns: int) -> None:
         before = self._executor.state
@@ -124,11 +138,10 @@ class CommandNode:
         if output is not None:
             if self._send(output, now_ns):
                 self._ledgers.planned(output.smoothed, now_ns)
-            self._use.note(output.smoothed.plan, now_ns)
+            self._status.note(output.smoothed.plan, now_ns)
         self._log_fault(before)
-        if self._rests_ns is not None and now_ns > self._rests_ns:
-            self._rests_ns = None
-            self._services.give_back_controllers()
+        if self._last is not None:
+            self._come_to_rest(self._last, now_ns)
 
     def _announce_gripper(self, now_ns: int) -> None:
         target = self._executor.gripper_target
@@ -143,7 +156,7 @@ class CommandNode:
         if not output.send:
             return in_time
         if in_time:
-            self._commands_sent += self._arm.send(output.smoothed.plan, output.smoothed.changed, now_ns)
+            self._executor.counters.commands_sent += self._arm.send(output.smoothed.plan, output.smoothed.changed, now_ns)
         if output.gripper is not None and self._gripper:
             self._gripper.send(output.gripper)
         return in_time
@@ -157,65 +170,25 @@ class CommandNode:
             if output is None or self._send(output, now_ns):
                 break
         if output is not None:
-            self._rests_ns = output.smoothed.plan.end_ns
+            self._last = output
         self._executor.disarm()
+
+    def _come_to_rest(self, last: Output, now_ns: int) -> None:
+        """Sends what is left of the last plan to a controller that does not know it, and then gives the controllers back."""
+        if last.send and self._executor.commanded_at(now_ns) is None:
+            self._executor.counters.commands_sent += self._arm.send(last.smoothed.plan, False, now_ns)
+        if now_ns > last.smoothed.plan.end_ns:
+            self._last = None
+            self._services.give_back_controllers()
 
     def _log_fault(self, before: ExecutorState) -> None:
         if self._executor.state is ExecutorState.FAULT and before is not ExecutorState.FAULT:
             self._host.node.get_logger().error(f"fault: {self._executor.message}")
-            self._publish_status(self._host.clock.now_ns())
-
-    def _publish_status(self, now_ns: int) -> None:
-        executor, use = self._executor, self._use.read()
-        state = executor.commanded_at(now_ns)
-        ruling, lateness = executor.scheduler.ruling, self._ticks.lateness.read()
-        message = CommandStatus(
-            state=executor.state.value,
-            message=executor.message,
-            fault=executor.fault_name.value if executor.fault_name else "",
-            intervention=executor.intervention,
-            speed=executor.scheduler.speed,
-            strategy=self._parameters.strategy,
-            names=list(self._embodiment.joint_names),
-            position=_doubles(state.position if state else []),
-            velocity=_doubles(state.velocity if state else []),
-            acceleration=_doubles(state.acceleration if state else []),
-            gripper=float("nan") if executor.gripper_target is None else executor.gripper_target,
-            velocity_use=_doubles(use.velocity),
-            acceleration_use=_doubles(use.acceleration),
-            jerk_use=_doubles(use.jerk),
-            chunks_accepted=executor.counters.chunks_accepted,
-            chunks_refused=executor.counters.chunks_refused,
-            chunks_discarded=executor.counters.chunks_discarded,
-            chunks_late=executor.counters.chunks_late,
-            ticks_starved=executor.counters.ticks_starved,
-            commands_sent=self._commands_sent,
-            command_rate_hz=self._command_rate(now_ns),
-            deadline_misses=self._ticks.missed + executor.counters.plans_withdrawn,
-            lateness_p50_us=lateness.p50_us,
-            lateness_max_us=lateness.max_us,
-            scheduling=self._host.scheduling,
-            active_policy=ruling.policy_id if ruling else "",
-            active_sequence=ruling.sequence if ruling else 0,
-        )
-        message.header.stamp = to_time(now_ns)
-        self._status.publish(message)
-
-    def _command_rate(self, now_ns: int) -> float:
-        """Commands per second since the last status [Hz]."""
-        sent, then_ns = self._commands_at_status
-        self._commands_at_status = (self._commands_sent, now_ns)
-        if now_ns <= then_ns or self._commands_sent < sent:
-            return 0.0
-        return (self._commands_sent - sent) / ((now_ns - then_ns) * 1e-9)
-
-
-def _doubles(values: Iterable[float]) -> array[float]:
-    return array("d", values)
+            self._status.publish(self._host.clock.now_ns())
 
 
 def main() -> int:
-    return run_node("command_node", CommandNode)
+    return run_managed_node("command_node", CommandNode)
 
 
 if __name__ == "__main__":

@@ -19,7 +19,8 @@ class TcpPoses:
     """Poses, or changes of poses, as joint positions.
 
     One action after the other, from where the joints were commanded to be at the first action's time. The first pose that cannot
-    be reached within the tolerances of ``kinematics`` ends the chunk: the arm slows down along what is left.
+    be reached within the tolerances of ``kinematics`` ends the chunk, and so does one that asks a joint to move faster than it can,
+    as poses near a singularity do: the arm slows down along what is left.
 
     Args:
         embodiment: with ``kinematics``.
@@ -54,14 +55,28 @@ class TcpPoses:
         step, shortened = np.zeros_like(here), ""
         for place, turn in zip(poses.places, poses.turns, strict=True):
             reached = inverse.reach(place, turn, here + step)
-            if shortened := self._missed(reached, chunk, len(found), place):
+            shortened = self._missed(reached, chunk, len(found), place)
+            if found and not shortened:
+                step = reached.position - here  # the path goes on as it came: half of the iterations
+                shortened = self._runs_away(step, chunk, len(found))
+            if shortened:
                 break
-            step = reached.position - here if found else step  # the path goes on as it came: half of the iterations
             here = reached.position
             found.append(here)
         if not found:
             raise ChunkError(shortened)
         return Resolved(in_axes(chunk, self.names, np.array(found), poses.gripper), shortened)
+
+    def _runs_away(self, step: Array, chunk: ActionChunk, index: int) -> str:
+        """Why the joints cannot move by a step in time; empty if they can."""
+        speed = np.abs(step) / (chunk.step_ns * 1e-9)
+        joint = int(np.argmax(speed / self.limits.velocity))
+        if speed[joint] <= self.limits.velocity[joint]:
+            return ""
+        return (
+            f"chunk {chunk.sequence}: the pose of action {index} asks {self.names[joint]} to move at {speed[joint]:.1f} rad/s, "
+            f"expected at most {self.limits.velocity[joint]:.1f}: too fast, or too near a singularity"
+        )
 
     def _missed(self, reached: Reached, chunk: ActionChunk, index: int, place: Array) -> str:
         """Why a pose counts as out of reach; empty if it does not."""

@@ -46,5 +46,5 @@ def distant(chunk: ActionChunk, embodiment: Embodiment, here: Array, now_ns: int
     joint, limit = int(np.argmax(distance)), embodiment.safety.max_start_distance
     if distance[joint] <= limit:
         return ""
-    name = embodiment.joint_names[joint]
+    name = chunk.names[joint]
     return f"chunk {chunk.sequence}: starts {distance[joint]:.2f} from the arm in {name}, expected at most {limit}"

@@ -63,6 +63,12 @@ class Axes:
             return Smoother(self.limits, self._motion, position, now_ns, self._region)
         return VelocitySmoother(self.limits, self._motion, position, now_ns)
 
+    def set_speed(self, smoother: Smoother | VelocitySmoother | None, speed: float) -> None:
+        """Passes on a share of the speed: time that is stretched makes places come later, and leaves velocities as they are."""
+        if isinstance(smoother, VelocitySmoother):
+            smoother.speed = speed
+            smoother.renew()
+
     def note(self, plan: MotionPlan, now_ns: int) -> None:
         """Takes the executed plan at a tick."""
         if self._history is not None:

@@ -18,16 +18,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
+from typing import NoReturn
 
 import numpy as np
 
 from vla_core.action_chunk import ActionChunk, validate_chunk
+from vla_core.action_spaces import Resolved
 from vla_core.chunking.curve import Reference
-from vla_core.embodiment import Embodiment, JointLimits
-from vla_core.errors import ChunkDiscarded, ChunkError, EmbodimentMismatch, LimitError
-from vla_core.execution.acceptance import distant, untimely
+from vla_core.embodiment import Embodiment
+from vla_core.errors import ChunkDiscarded, ChunkError, LimitError
+from vla_core.execution.acceptance import distant, overtaken, untimely
+from vla_core.execution.axes import Axes
 from vla_core.execution.faults import Fault, FaultName
-from vla_core.execution.gripper import GripperSwitch
+from vla_core.execution.gripper import GripperTarget, gripper_target
 from vla_core.execution.permission import Permission
 from vla_core.execution.teleoperation import Teleoperation
 from vla_core.motion.polynomial import Array, State
@@ -35,6 +38,7 @@ from vla_core.motion.region import Region
 from vla_core.motion.smoother import Smoothed, Smoother
 from vla_core.motion.speed import SpeedScaled
 from vla_core.motion.standing import Standing
+from vla_core.motion.velocity_smoother import VelocitySmoother
 from vla_core.ports import ChunkScheduler
 
 _MS = 1_000_000
@@ -44,6 +48,9 @@ _APPROACHED = 0.03  # nearer than this to what is asked for, the approach is ove
 
 
 class ExecutorState(Enum):
+    """Of a command_node. UNCONFIGURED: it has no executor, or one that was deactivated."""
+
+    UNCONFIGURED = 0
     READY = 1
     SHADOW = 2
     ARMED = 3
@@ -52,6 +59,7 @@ class ExecutorState(Enum):
     FAULT = 6
 
 
+_IDLE = (ExecutorState.UNCONFIGURED, ExecutorState.READY)
 _COMMANDING = (ExecutorState.ARMED, ExecutorState.RUNNING, ExecutorState.HOLDING)
 
 
@@ -83,6 +91,7 @@ class Counters:
     chunks_late: int = 0
     ticks_starved: int = 0
     plans_withdrawn: int = 0
+    commands_sent: int = 0
 
 
 class Executor:
@@ -98,12 +107,8 @@ class Executor:
     """
 
     def __init__(self, embodiment: Embodiment, scheduler: ChunkScheduler, region: Region | None = None) -> None:
-        """Raises EmbodimentMismatch if the robot's actions are not joint positions."""
-        if embodiment.action.kind != "joint_position":
-            raise EmbodimentMismatch(
-                f"'{embodiment.name}': action.kind: expected joint_position, which is all that can be executed, found "
-                f"{embodiment.action.kind}"
-            )
+        """Raises EmbodimentMismatch if the robot's action space, controller and model do not fit each other."""
+        self.axes = Axes(embodiment, region)
         self.state = ExecutorState.READY
         self.message = ""
         self.fault_name: FaultName | None = None
@@ -112,15 +117,16 @@ class Executor:
         self.permission = Permission(embodiment.safety)
         teleoperation = embodiment.teleoperation
         self._teleoperation = Teleoperation(embodiment.action_names, teleoperation.timeout_ms if teleoperation else 0)
-        self._embodiment = embodiment
-        self._limits = JointLimits.of(embodiment)
-        self._region = region
-        self._joints = slice(0, len(embodiment.joints))
+        self.embodiment = embodiment
+        self._joints = slice(0, len(self.axes.names))
         self._on_its_way_ns = round(_ON_ITS_WAY * embodiment.motion.lead_ms * _MS)
-        self._smoother: Smoother | None = None
-        self._gripper: GripperSwitch | None = None
+        self._smoother: Smoother | VelocitySmoother | None = None
+        self._gripper: GripperTarget | None = None
         self._shadow = False
         self._chunks_expected = False
+        self._hindrance: Fault | None = None
+        self._hindered_ns = 0
+        self._newest_observation_ns: int | None = None
         self._starved_since_ns: int | None = None
         self._approaching = True
         self._gives_way: Standing | None = None
@@ -146,6 +152,16 @@ class Executor:
 
     # -- what an operator asks for -----------------------------------------------------------------------------------
 
+    def activate(self) -> None:
+        """The arm may be armed from now on."""
+        if self.state is ExecutorState.UNCONFIGURED:
+            self._enter(ExecutorState.READY)
+
+    def deactivate(self) -> None:
+        """Disarms; the arm may not be armed any more."""
+        self.disarm()
+        self._enter(ExecutorState.UNCONFIGURED, "inactive; expected the lifecycle node to be activated")
+
     def arm(self, position: Array, velocity: Array, finger: float | None, now_ns: int, shadow: bool) -> None:
         """Begins at rest where the arm stands.
 
@@ -161,15 +177,16 @@ class Executor:
             raise LimitError(f"expected the state READY before arming, found {self.state.name}; disarm first")
         fastest = int(np.argmax(np.abs(velocity)))
         if abs(velocity[fastest]) > _STANDING:
-            name = self._embodiment.joint_names[fastest]
+            name = self.embodiment.joint_names[fastest]
             raise LimitError(
                 f"expected an arm that stands still before arming, found {name} at {velocity[fastest]:.3f} rad/s "
                 f"(at most {_STANDING})"
             )
         if not shadow and (refusal := self.permission.refusal(now_ns)):
             raise LimitError(refusal)
-        self._smoother = Smoother(self._limits, self._embodiment.motion, position, now_ns, self._region)
-        self._gripper = GripperSwitch(self._embodiment.gripper, finger) if self._embodiment.gripper else None
+        self._smoother = self.axes.begin(position, now_ns)
+        self.axes.set_speed(self._smoother, self.scheduler.speed)
+        self._gripper = gripper_target(self.embodiment.gripper, finger) if self.embodiment.gripper else None
         self.counters = Counters()
         self._shadow = shadow
         self._gives_way = None
@@ -214,10 +231,10 @@ class Executor:
 
     def fault(self, fault: Fault) -> None:
         """Latches a fault; the next tick plans the stop."""
-        if self.state in (ExecutorState.READY, ExecutorState.FAULT):
+        if self.state in (*_IDLE, ExecutorState.FAULT):
             return
         self._teleoperation.end()
-        if fault.gives_way_to is not None:
+        if fault.gives_way_to is not None and self.axes.have_positions:
             self._gives_way = Standing(fault.gives_way_to)
         self._enter(ExecutorState.FAULT, fault.message)
         self.fault_name = fault.name
@@ -241,12 +258,24 @@ class Executor:
     def set_speed(self, speed: float, now_ns: int) -> None:
         """Passes what the chunks ask for at a share of its speed from now on, in (0, 1]; other shares are a LimitError."""
         self.scheduler.set_speed(speed, now_ns)
+        self.axes.set_speed(self._smoother, speed)
 
     # -- chunks and the teleoperator -----------------------------------------------------------------------------------
 
-    def expect_chunks(self, expected: bool) -> None:
-        """Tells whether a policy is running: only then is it a fault when its chunks stop coming."""
+    def expect_chunks(self, expected: bool, hindrance: Fault | None = None, now_ns: int = 0) -> None:
+        """Tells whether a policy is running: only then is it a fault when its chunks stop coming.
+
+        ``hindrance`` says why it infers nothing although it is running: what it asked for is not followed any longer, and unless
+        a chunk from a later observation comes soon, that is the fault.
+        """
         self._chunks_expected = expected
+        if hindrance is None:
+            self._unhinder()
+        elif self._hindrance is None:
+            self._hindrance, self._hindered_ns = hindrance, now_ns
+            if self.state in (ExecutorState.RUNNING, ExecutorState.SHADOW) and not self.intervention:
+                self._forget_chunks()
+                self.message = hindrance.message
 
     def submit(self, chunk: ActionChunk, now_ns: int) -> None:
         """Takes a chunk. One that is late, or starts too far away, is refused; a malformed one is a fault.
@@ -254,20 +283,25 @@ class Executor:
         Raises:
             ChunkError: why it was refused, for the log.
         """
-        if self.state in (ExecutorState.READY, ExecutorState.FAULT):
+        if self.state in (*_IDLE, ExecutorState.FAULT):
             return
         try:
-            validate_chunk(chunk, self._embodiment.action_names)
+            validate_chunk(chunk, self.embodiment.action_names)
         except ChunkError as error:
-            self.counters.chunks_refused += 1
-            self.fault(Fault(FaultName.CHUNK_MALFORMED, str(error)))
+            self.malformed(error)
             raise
         if self.state is ExecutorState.HOLDING or self.intervention:
             return
-        if reason := untimely(chunk, self._embodiment, now_ns) or self._far(chunk, now_ns):
-            self.counters.chunks_refused += 1
-            self.message = reason
-            raise ChunkError(reason)
+        wrong_time = untimely(chunk, self.embodiment, now_ns) or overtaken(chunk, self._newest_observation_ns)
+        if self._hindrance is not None and chunk.observation_ns > self._hindered_ns:
+            self._unhinder()
+        hindered = self._hindrance.message if self._hindrance else ""
+        if reason := hindered or wrong_time:
+            self._refuse(reason)
+        resolved = self._in_axes(chunk)
+        chunk = resolved.chunk
+        if reason := self._far(chunk, now_ns):
+            self._refuse(reason)
         try:
             self.scheduler.submit(chunk, now_ns)
         except ChunkDiscarded as error:
@@ -277,10 +311,31 @@ class Executor:
             raise
         if self._smoother is not None:
             self._smoother.renew()
+        self._newest_observation_ns = chunk.observation_ns
         self.counters.chunks_accepted += 1
         self.counters.chunks_late += self._starved_since_ns is not None
         if self.state is ExecutorState.ARMED:
             self._enter(ExecutorState.RUNNING)
+        self.message = resolved.shortened or self.message
+
+    def _refuse(self, reason: str) -> NoReturn:
+        self.counters.chunks_refused += 1
+        self.message = reason
+        raise ChunkError(reason)
+
+    def _in_axes(self, chunk: ActionChunk) -> Resolved:
+        """The chunk as it can be executed, as far as it can."""
+        if self._smoother is None:
+            return Resolved(chunk)
+        try:
+            return self.axes.resolve(chunk, self._smoother.plan)
+        except ChunkError as error:
+            self._refuse(str(error))
+
+    def malformed(self, error: ChunkError) -> None:
+        """Takes note that what came as a chunk is none that could be executed."""
+        self.counters.chunks_refused += 1
+        self.fault(Fault(FaultName.CHUNK_MALFORMED, str(error)))
 
     def teleoperate(self, action: Array, now_ns: int) -> None:
         """Takes a position of the teleoperator's stream: the human has the arm while it is live.
@@ -298,7 +353,7 @@ class Executor:
             action = np.append(action[self._joints], self._gripper.undecided)
         chunk = self._teleoperation.chunk(action, now_ns)
         try:
-            validate_chunk(chunk, self._embodiment.action_names)
+            validate_chunk(chunk, self.embodiment.action_names)
             if not self.intervention and (reason := self._distant(chunk, now_ns)):
                 raise ChunkError(reason)
         except ChunkError:
@@ -317,7 +372,9 @@ class Executor:
 
     def _distant(self, chunk: ActionChunk, now_ns: int) -> str:
         state = self.commanded_at(now_ns)
-        return "" if state is None else distant(chunk, self._embodiment, state.position, now_ns)
+        if state is None or not self.axes.have_positions:
+            return ""
+        return distant(chunk, self.embodiment, state.position, now_ns)
 
     # -- time --------------------------------------------------------------------------------------------------------
 
@@ -336,6 +393,7 @@ class Executor:
             self._watch_for_silence(reference, now_ns)
         self._watch_approach(reference, now_ns)
         smoothed = self._smoother.track(source, self._joints, now_ns)
+        self.axes.note(smoothed.plan, now_ns)
         return Output(smoothed, self._gripper_change(reference), not self._shadow)
 
     def in_time(self, output: Output, now_ns: int) -> bool:
@@ -369,7 +427,8 @@ class Executor:
 
     def _watch_for_silence(self, reference: Reference | None, now_ns: int) -> None:
         """Starvation is a fault while a policy runs, and the end of a run when none does."""
-        if reference is not None or self.scheduler.ruling is None:
+        followed = self.scheduler.ruling is not None or self.state is ExecutorState.RUNNING
+        if reference is not None or not followed:
             self._starved_since_ns = None
             return
         if not self._chunks_expected:
@@ -379,10 +438,10 @@ class Executor:
             return
         self._starved_since_ns = self._starved_since_ns or now_ns
         self.counters.ticks_starved += 1
-        silence_ms = self._embodiment.safety.silence_ms
+        silence_ms = self.embodiment.safety.silence_ms
         if now_ns - self._starved_since_ns > silence_ms * _MS:
             sentence = f"no usable action for {silence_ms:.0f} ms although the policy is running; the arm was stopped"
-            self.fault(Fault(FaultName.STARVED, sentence))
+            self.fault(self._hindrance or Fault(FaultName.STARVED, sentence))
 
     def _watch_approach(self, reference: Reference | None, now_ns: int) -> None:
         """What is asked for first is approached slowly."""
@@ -396,8 +455,13 @@ class Executor:
     def _gripper_change(self, reference: Reference | None) -> float | None:
         if self._gripper is None or reference is None:
             return None
-        action = float(reference.position[len(self._embodiment.joints)])
+        action = float(reference.position[self._joints.stop])
         return self._gripper.update(action) if np.isfinite(action) else None
+
+    def _unhinder(self) -> None:
+        if self._hindrance is not None and self.message == self._hindrance.message:
+            self.message = "" if self.fault_name is None else self.message
+        self._hindrance = None
 
     def _begin_anew(self) -> None:
         """Forgets what was asked for: what comes next is the first."""
@@ -406,6 +470,7 @@ class Executor:
 
     def _forget_chunks(self) -> None:
         self.scheduler.reset()
+        self._newest_observation_ns = None
         self._starved_since_ns = None
         self._approaching = True
 

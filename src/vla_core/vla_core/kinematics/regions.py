@@ -21,7 +21,8 @@ def region_of(embodiment: Embodiment, model: KinematicModel | None = None) -> Re
         EmbodimentMismatch, ConfigError: the model does not fit, or cannot be read.
     """
     settings = embodiment.kinematics
-    if settings is None or (settings.workspace is None and not settings.self_distance):
+    of_joints = embodiment.arm.kind != "cartesian_pose"  # whose axes are bounded by the workspace, and which knows no joints
+    if settings is None or not of_joints or (settings.workspace is None and not settings.self_distance):
         return None
     model = model or KinematicModel(embodiment)
     regions: list[Region] = []

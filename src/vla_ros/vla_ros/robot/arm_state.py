@@ -36,8 +36,10 @@ class ArmState:
         self._clock = host.clock
         self._watch = watch
         self._logger = host.node.get_logger()
-        self._position = np.full(len(embodiment.joints), np.nan)
+        drives = embodiment.action.kind in ("base_velocity", "base_waypoints")  # a base has no position to begin from
+        self._position = np.full(len(embodiment.joints), 0.0 if drives else np.nan)
         self._velocity = np.full(len(embodiment.joints), np.nan)
+        self._needed = self._velocity if drives else self._position
         self._measured_ns: int | None = None
         self._reference: NDArray[np.float64] | None = None
         self._reference_ns: int | None = None
@@ -73,7 +75,7 @@ class ArmState:
         """
         if self._problems:
             raise LimitError("not armed: " + "; ".join(self._problems.values()))
-        if self._measured_ns is None or now_ns - self._measured_ns > _FRESH_NS or np.isnan(self._position).any():
+        if self._measured_ns is None or now_ns - self._measured_ns > _FRESH_NS or np.isnan(self._needed).any():
             raise LimitError("expected fresh joint states before arming, found none; is the robot's driver running?")
         if self._embodiment.arm.kind != "joint_trajectory":
             return self._position.copy(), self._velocity.copy()

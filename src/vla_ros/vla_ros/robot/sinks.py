@@ -1,25 +1,35 @@
-"""Where commands go: ros2_control's controllers and the gripper."""
+"""Where commands go: ros2_control's controllers and the gripper. What each kind needs: docs/action_spaces.md."""
 
 from __future__ import annotations
 
 from array import array
-from typing import Protocol
+from collections.abc import Callable
+from typing import Any, Protocol
 
+from geometry_msgs.msg import PoseStamped, TwistStamped
+from nav_msgs.msg import Path
+from sensor_msgs.msg import JointState
 from std_msgs.msg import Float64, Float64MultiArray
 from trajectory_msgs.msg import JointTrajectory
 
 from control_msgs.action import GripperCommand
+from vla_core.action_spaces import CommandSpace
+from vla_core.action_spaces.cartesian import CartesianPoses
 from vla_core.embodiment import Embodiment
 from vla_core.embodiment.schema import Gripper
 from vla_core.errors import LimitError
 from vla_core.motion.plan import MotionPlan
+from vla_core.motion.polynomial import State
+from vla_core.motion.travel import travelled
 from vla_ros import qos
+from vla_ros.codecs.geometry import path_message, pose_message, twist_message
 from vla_ros.codecs.trajectories import trajectory_message
 from vla_ros.host import NodeHost
+from vla_ros.time import to_time
 
 
 class ArmSink(Protocol):
-    """Sends plans to the arm's controller."""
+    """Sends plans to the robot's controller."""
 
     def send(self, plan: MotionPlan, changed: bool, now_ns: int) -> bool:
         """Sends what the controller needs now; returns whether anything was sent."""
@@ -31,7 +41,8 @@ class JointTrajectorySink:
 
     def __init__(self, host: NodeHost, embodiment: Embodiment) -> None:
         self._names = embodiment.joint_names
-        self._publisher = host.publisher(JointTrajectory, f"/{embodiment.arm.name}/joint_trajectory", qos.command())
+        topic = embodiment.arm.topic or f"/{embodiment.arm.name}/joint_trajectory"
+        self._publisher = host.publisher(JointTrajectory, topic, qos.command())
 
     def send(self, plan: MotionPlan, changed: bool, now_ns: int) -> bool:
         if changed:
@@ -39,26 +50,90 @@ class JointTrajectorySink:
         return changed
 
 
-class ForwardCommandSink:
-    """Positions to a forward_command_controller, one for each control tick, until the plan is at rest."""
+class StateSink:
+    """Where the plan is one period from now, at every control tick until it is at rest, and once more then.
 
-    def __init__(self, host: NodeHost, embodiment: Embodiment) -> None:
+    Args:
+        host: of the node.
+        embodiment: has the control rate.
+        kind: of the messages.
+        topic: that the controller listens to, unless the embodiment names another.
+        message: makes one of the state and its time [ns].
+    """
+
+    def __init__(
+        self, host: NodeHost, embodiment: Embodiment, kind: type, topic: str, message: Callable[[State, int], Any]
+    ) -> None:
         self._period_ns = round(1e9 / embodiment.motion.control_rate_hz)
-        self._publisher = host.publisher(Float64MultiArray, f"/{embodiment.arm.name}/commands", qos.command())
+        self._publisher = host.publisher(kind, embodiment.arm.topic or topic, qos.command())
+        self._message = message
+        self._rested = True
 
     def send(self, plan: MotionPlan, changed: bool, now_ns: int) -> bool:
-        if plan.end_ns <= now_ns:
+        rests = plan.end_ns <= now_ns
+        if rests and self._rested:
             return False
-        position = plan.state_at(now_ns + self._period_ns).position
-        self._publisher.publish(Float64MultiArray(data=array("d", position)))
+        self._rested = rests
+        time_ns = now_ns + self._period_ns
+        self._publisher.publish(self._message(plan.state_at(time_ns), time_ns))
         return True
 
 
-def arm_sink(host: NodeHost, embodiment: Embodiment) -> ArmSink:
-    """The sink for the controller that the embodiment names."""
-    if embodiment.arm.kind == "forward_command":
-        return ForwardCommandSink(host, embodiment)
+class PathSink:
+    """The way that a plan leads a base, from where it is to its rest, whenever the plan has changed."""
+
+    def __init__(self, host: NodeHost, embodiment: Embodiment) -> None:
+        self._names = embodiment.joint_names
+        self._publisher = host.publisher(Path, embodiment.arm.topic or "/plan", qos.command())
+
+    def send(self, plan: MotionPlan, changed: bool, now_ns: int) -> bool:
+        if changed:
+            self._publisher.publish(path_message(travelled(plan, self._names, now_ns), now_ns))
+        return changed
+
+
+def arm_sink(host: NodeHost, embodiment: Embodiment, space: CommandSpace) -> ArmSink:
+    """The sink for the controller that the embodiment names, of plans in the axes of ``space``."""
+    name, kind, names = embodiment.arm.name, embodiment.arm.kind, list(embodiment.joint_names)
+    if kind == "forward_command":
+        return StateSink(host, embodiment, Float64MultiArray, f"/{name}/commands", lambda at, _: _numbers(at.position))
+    if kind == "forward_velocity":
+        return StateSink(host, embodiment, Float64MultiArray, f"/{name}/commands", lambda at, _: _numbers(at.velocity))
+    if kind == "joint_impedance":
+        return StateSink(
+            host, embodiment, JointState, f"/{name}/target_joint", lambda at, time_ns: _joint_state(names, at, time_ns)
+        )
+    if kind == "base_velocity":
+        return StateSink(
+            host,
+            embodiment,
+            TwistStamped,
+            f"/{name}/cmd_vel",
+            lambda at, time_ns: twist_message(names, at.velocity, time_ns),
+        )
+    if kind == "base_path":
+        return PathSink(host, embodiment)
+    if kind == "cartesian_pose":
+        assert isinstance(space, CartesianPoses), "the space of a Cartesian controller"
+        frame = (embodiment.kinematics.base if embodiment.kinematics else "") or "world"
+        return StateSink(
+            host,
+            embodiment,
+            PoseStamped,
+            f"/{name}/target_pose",
+            lambda at, time_ns: pose_message(*space.pose(at.position), frame, time_ns),
+        )
     return JointTrajectorySink(host, embodiment)
+
+
+def _numbers(values: Any) -> Float64MultiArray:
+    return Float64MultiArray(data=array("d", values))
+
+
+def _joint_state(names: list[str], state: State, time_ns: int) -> JointState:
+    message = JointState(name=names, position=array("d", state.position), velocity=array("d", state.velocity))
+    message.header.stamp = to_time(time_ns)
+    return message
 
 
 class GripperSink:
