@@ -267,7 +267,7 @@ def test_an_existing_folder_is_not_overwritten(ours, lerobot, policies, tmp_path
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        (["--embodiment", "fr4"], "embodiments: expected 'fr3' or 'fr3_sim', found 'fr4'"),
+        (["--embodiment", "fr4"], "embodiments: expected 'aloha', 'fr3', 'fr3_sim', "),
         (
             ["--embodiment", "fr3", "--camera", "top", "--camera", "wrist"],
             "needs the camera 'top' for 'observation.images.s",

@@ -104,7 +104,11 @@ def image_size(embodiment: Embodiment, role: str, what: str) -> ImageSize:
 
 ACTION_SPACES = {
     "joint_position": "positions of joints and gripper",
+    "joint_delta": "changes of the joints' positions",
+    "tcp_pose": "poses of the end effector",
     "tcp_delta": "changes of the end effector's pose",
+    "base_velocity": "velocities of a base",
+    "base_waypoints": "waypoints in the plane",
 }
 
 

@@ -13,6 +13,7 @@ from vla_core.embodiment import Embodiment, JointLimits
 from vla_core.errors import ChunkError
 from vla_core.kinematics import DifferentialIK, KinematicModel, Reached
 from vla_core.motion.polynomial import Array
+from vla_core.rotations import from_matrix
 
 
 class TcpPoses:
@@ -45,6 +46,11 @@ class TcpPoses:
         posture = np.array(self._model.settings.posture) if self._model.settings.posture else position
         self._inverse = DifferentialIK(self._model, self.limits, posture)
         return position
+
+    def pose(self, axes: Array) -> tuple[Array, Array]:
+        """Place (3,) [m] and quaternion x, y, z, w (4,) of the tool at joint positions (n,)."""
+        place, turn = self._model.tcp_pose(axes)
+        return place, from_matrix(turn, "quaternion_xyzw")
 
     def resolve(self, chunk: ActionChunk, commanded: Commanded) -> Resolved:
         """See :class:`vla_core.action_spaces.space.CommandSpace`."""

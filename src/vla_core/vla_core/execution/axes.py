@@ -26,11 +26,11 @@ class Axes:
     """
 
     def __init__(self, embodiment: Embodiment, region: Region | None) -> None:
+        self.space: CommandSpace = command_space(embodiment)
         if embodiment.teleoperation is not None and embodiment.action.kind != "joint_position":
             raise EmbodimentMismatch(
                 f"'{embodiment.name}': teleoperation: expected actions of the kind joint_position, found {embodiment.action.kind}"
             )
-        self.space: CommandSpace = command_space(embodiment)
         self._motion = embodiment.motion
         self._period_ns = round(1e9 / embodiment.motion.control_rate_hz)
         self._region = region

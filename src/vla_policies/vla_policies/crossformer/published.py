@@ -50,7 +50,7 @@ _PIXELS = Normalisation("act_mean_std", NormStats(mean=(0.5,) * 3, std=(0.5,) * 
 _ACTION_KINDS = {
     "bimanual": "joint_position",
     "single_arm": "tcp_delta",
-    "nav": "waypoints in the plane",
+    "nav": "base_waypoints",
     "quadruped": "joint_position",
 }
 

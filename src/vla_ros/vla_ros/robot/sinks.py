@@ -15,6 +15,7 @@ from trajectory_msgs.msg import JointTrajectory
 from control_msgs.action import GripperCommand
 from vla_core.action_spaces import CommandSpace
 from vla_core.action_spaces.cartesian import CartesianPoses
+from vla_core.action_spaces.tcp import TcpPoses
 from vla_core.embodiment import Embodiment
 from vla_core.embodiment.schema import Gripper
 from vla_core.errors import LimitError
@@ -26,6 +27,8 @@ from vla_ros.codecs.geometry import path_message, pose_message, twist_message
 from vla_ros.codecs.trajectories import trajectory_message
 from vla_ros.host import NodeHost
 from vla_ros.time import to_time
+
+_POSE = "geometry_msgs/msg/PoseStamped"
 
 
 class ArmSink(Protocol):
@@ -92,8 +95,31 @@ class PathSink:
         return changed
 
 
+class TellingPose:
+    """A sink that also tells where the tool is commanded to be, at every tick: actions that are poses are recorded from there."""
+
+    def __init__(self, host: NodeHost, inner: ArmSink, topic: str, space: TcpPoses, frame: str) -> None:
+        self._inner = inner
+        self._space = space
+        self._frame = frame
+        self._publisher = host.publisher(PoseStamped, topic, qos.command())
+
+    def send(self, plan: MotionPlan, changed: bool, now_ns: int) -> bool:
+        pose = self._space.pose(plan.state_at(now_ns).position)
+        self._publisher.publish(pose_message(*pose, self._frame, now_ns))
+        return self._inner.send(plan, changed, now_ns)
+
+
 def arm_sink(host: NodeHost, embodiment: Embodiment, space: CommandSpace) -> ArmSink:
     """The sink for the controller that the embodiment names, of plans in the axes of ``space``."""
+    sink = _controller_sink(host, embodiment, space)
+    stream = embodiment.field(embodiment.action.fields[0])[1]
+    if isinstance(space, TcpPoses) and embodiment.action.kind == "tcp_pose" and stream.type == _POSE:
+        return TellingPose(host, sink, stream.topic, space, _frame(embodiment))
+    return sink
+
+
+def _controller_sink(host: NodeHost, embodiment: Embodiment, space: CommandSpace) -> ArmSink:
     name, kind, names = embodiment.arm.name, embodiment.arm.kind, list(embodiment.joint_names)
     if kind == "forward_command":
         return StateSink(host, embodiment, Float64MultiArray, f"/{name}/commands", lambda at, _: _numbers(at.position))
@@ -115,7 +141,7 @@ def arm_sink(host: NodeHost, embodiment: Embodiment, space: CommandSpace) -> Arm
         return PathSink(host, embodiment)
     if kind == "cartesian_pose":
         assert isinstance(space, CartesianPoses), "the space of a Cartesian controller"
-        frame = (embodiment.kinematics.base if embodiment.kinematics else "") or "world"
+        frame = _frame(embodiment)
         return StateSink(
             host,
             embodiment,
@@ -124,6 +150,11 @@ def arm_sink(host: NodeHost, embodiment: Embodiment, space: CommandSpace) -> Arm
             lambda at, time_ns: pose_message(*space.pose(at.position), frame, time_ns),
         )
     return JointTrajectorySink(host, embodiment)
+
+
+def _frame(embodiment: Embodiment) -> str:
+    """In which poses are told."""
+    return (embodiment.kinematics.base if embodiment.kinematics else "") or "world"
 
 
 def _numbers(values: Any) -> Float64MultiArray:
