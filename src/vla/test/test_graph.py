@@ -132,6 +132,12 @@ def test_arguments_reach_the_nodes_that_need_them():
     )
 
 
+def test_a_policy_elsewhere_is_executed_here():
+    assert set(processes(Bringup(policy="elsewhere"))) == {"sim_node", "command_node"}
+    address = "ws://gpu:8000?mapping=a.yaml"
+    assert processes(Bringup(policy=address))["policy_node"].parameters["policy"] == address
+
+
 def test_policy_and_command_node_have_the_same_strategy():
     found = processes(Bringup(policy="fake", strategy="real_time_chunking", inference_delay_ms=120))
     assert {found[name].parameters["strategy"] for name in ("policy_node", "command_node")} == {"real_time_chunking"}

@@ -16,6 +16,7 @@ from vla_core.errors import ConfigError
 from vla_core.strategies import Strategy
 from vla_recorder.settings import RecorderSettings
 
+ELSEWHERE = "elsewhere"  # given for a policy whose node somebody else starts
 Value = bool | int | float | str | list[str]
 
 
@@ -71,7 +72,11 @@ class Bringup:
     )
     robot_ip: str = field(default="", metadata={"doc": "address of the robot; needed for robot:=real"})
     policy: str = field(
-        default="", metadata={"doc": "checkpoint folder to run; empty: no policy; fake: a slow wave of one joint"}
+        default="",
+        metadata={
+            "doc": "checkpoint folder to run, or a server's address (docs/remote.md); empty: no policy; elsewhere: its node is "
+            "on another machine; fake: a slow wave of one joint"
+        },
     )
     device: str = field(default="cpu", metadata={"doc": "where the policy runs: cpu, cuda or cuda:N"})
     strategy: Strategy = field(
@@ -161,7 +166,7 @@ def _nodes(arguments: Bringup) -> list[Process]:
                 {**common, "strategy": arguments.strategy, "speed": float(arguments.speed)},
             )
         )
-    if arguments.policy:
+    if arguments.policy not in ("", ELSEWHERE):
         policy: dict[str, Value] = {
             "policy": arguments.policy,
             "device": arguments.device,

@@ -14,9 +14,10 @@ from vla_core.errors import ConfigError, PeerError
 from vla_core.observation import Observation
 from vla_core.steps import blank_observation
 from vla_policy_node.remote.address import is_remote, parse_address
-from vla_policy_node.remote.mapping import MAX_HORIZON, RemoteMapping, Translation
+from vla_policy_node.remote.mapping import MAX_HORIZON, RemoteMapping, Translation, load_mapping
 
-FR3 = load_embodiment(Path(__file__).parents[3] / "config" / "embodiments" / "fr3_sim.yaml")
+CONFIG = Path(__file__).parents[3] / "config"
+FR3 = load_embodiment(CONFIG / "embodiments" / "fr3_sim.yaml")
 JOINTS = list(FR3.joint_names)
 ARM = {"names": JOINTS, "first": 0}
 HAND = {"names": ["gripper"], "first": 7, "open": 0.0, "closed": 1.0}
@@ -141,6 +142,22 @@ def test_arrays_of_different_lengths_are_refused() -> None:
 def test_a_mapping_that_does_not_fit_the_robot_is_refused(changes: dict[str, Any], complaint: str) -> None:
     with pytest.raises(ConfigError, match=f"(?s)droid.yaml: .*{complaint}"):
         translation(**changes)
+
+
+@pytest.mark.parametrize("file", sorted(p.name for p in (CONFIG / "remotes").glob("*.yaml")))
+def test_the_mappings_that_are_shipped_fit_the_fr3(file: str) -> None:
+    shipped = Translation(load_mapping(CONFIG / "remotes" / file), FR3, file)
+    assert set(shipped.mapping.images.values()) == set(FR3.cameras)
+    assert shipped.inputs(seen())[shipped.mapping.prompt] == "lift it"
+
+
+def test_droids_velocities_are_changes_of_a_fifth_of_a_radian_per_step() -> None:
+    shipped = Translation(load_mapping(CONFIG / "remotes" / "openpi_droid.yaml"), FR3, "openpi_droid.yaml")
+    answer = np.zeros((3, 8), np.float32)
+    answer[:, 2], answer[:, 7] = 0.5, 1.0
+    actions = shipped.actions({"actions": answer}, seen())
+    np.testing.assert_allclose(actions[:, 2], [0.4, 0.5, 0.6])  # from 0.3 rad
+    np.testing.assert_allclose(actions[:, 7], 0.0, atol=1e-9)  # closed
 
 
 # -- addresses -------------------------------------------------------------------------------------------------------------

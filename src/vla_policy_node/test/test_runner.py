@@ -127,6 +127,35 @@ def test_a_failure_ends_the_run_and_the_next_one_can_begin() -> None:
     assert cycle(runner, 1, 1.0) is not None
 
 
+def test_a_lost_server_does_not_end_the_run_and_is_told_until_a_chunk_comes() -> None:
+    runner, _ = running("receding_horizon")
+    assert asked_at(runner, 0) is not None
+    assert runner.lost("ws://gpu:8000: is gone")
+    assert (runner.state, runner.message) == (RunnerState.RUNNING, "ws://gpu:8000: is gone")
+    assert asked_at(runner, 1) is not None  # at once: how often it is looked for is the policy's matter
+    assert not runner.lost("ws://gpu:8000: is still gone")  # no news
+    assert runner.message == "ws://gpu:8000: is still gone"
+    inference = asked_at(runner, 2)
+    assert inference is not None
+    assert runner.message == "ws://gpu:8000: is still gone"
+    assert runner.inferred(runner.infer(inference, START), START + 3 * STEP) is not None
+    assert (runner.state, runner.message, runner.chunks) == (RunnerState.RUNNING, "", 1)
+
+
+def test_a_loss_of_the_run_before_is_no_matter_of_this_one() -> None:
+    runner, _ = running("receding_horizon")
+    assert asked_at(runner, 0) is not None
+    runner.stop()
+    assert runner.start("", START + STEP, 0.0) == ""
+    assert not runner.lost("ws://gpu:8000: is gone")
+    assert (runner.state, runner.message) == (RunnerState.RUNNING, "")
+    assert asked_at(runner, 2) is not None
+    assert runner.lost("ws://gpu:8000: is gone")
+    runner.stop()
+    assert runner.start("", START + 3 * STEP, 0.0) == ""
+    assert runner.message == ""
+
+
 def test_a_chunk_tells_when_what_it_came_from_passed_each_station() -> None:
     runner, _ = running("receding_horizon")
     inference = asked_at(runner, 0)

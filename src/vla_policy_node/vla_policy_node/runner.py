@@ -192,7 +192,7 @@ class PolicyRunner:
         return published
 
     def lost(self, reason: str) -> bool:
-        """Takes note that the policy's machine did not answer: the run goes on, and it is asked again when a chunk is due.
+        """Takes note that the policy's machine did not answer: the run goes on, and it is asked again with the next observation.
 
         Returns whether that is news.
         """
