@@ -21,7 +21,7 @@ def rows() -> list[dict[str, str]]:
 
 
 def test_the_table_has_every_fault_and_no_other() -> None:
-    named = [re.fullmatch(r"`(\w+)`|–", row["fault"]) for row in rows()]
+    named = [re.fullmatch(r"`(\w+)`|-", row["fault"]) for row in rows()]
     assert all(named), [row["fault"] for row in rows()]
     assert {match[1] for match in named if match and match[1]} == {name.value for name in FaultName}
 

@@ -52,7 +52,8 @@ class CommandParameters:
         default=5.0, metadata={"doc": "how strongly noise between the actions of a chunk is taken out; 0 not at all"}
     )
     realtime_priority: Annotated[int, Constraint(ge=0, le=99)] = field(
-        default=40, metadata={"doc": "SCHED_FIFO priority of the control loop, where permitted; 0: the usual scheduling"}
+        default=40,
+        metadata={"doc": "SCHED_FIFO priority of the control loop, where permitted; 0: the usual scheduling"},
     )
 
 
@@ -156,7 +157,9 @@ class CommandNode:
         if not output.send:
             return in_time
         if in_time:
-            self._executor.counters.commands_sent += self._arm.send(output.smoothed.plan, output.smoothed.changed, now_ns)
+            self._executor.counters.commands_sent += self._arm.send(
+                output.smoothed.plan, output.smoothed.changed, now_ns
+            )
         if output.gripper is not None and self._gripper:
             self._gripper.send(output.gripper)
         return in_time

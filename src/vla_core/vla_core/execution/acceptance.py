@@ -34,8 +34,8 @@ def overtaken(chunk: ActionChunk, newest_ns: int | None) -> str:
     if newest_ns is None or chunk.observation_ns > newest_ns:
         return ""
     return (
-        f"chunk {chunk.sequence}: its observation is {(newest_ns - chunk.observation_ns) / _MS:.0f} ms older than that of the last "
-        "one, expected chunks once each and in order"
+        f"chunk {chunk.sequence}: its observation is {(newest_ns - chunk.observation_ns) / _MS:.0f} ms older than that of the "
+        "last one, expected chunks once each and in order"
     )
 
 
