@@ -169,3 +169,39 @@ def test_a_chunk_tells_when_what_it_came_from_passed_each_station() -> None:
     assert published is not None
     assert published.inference_latency_ns == 40_000_000
     assert published.stations == Stations(received_ns, START + 1_000_000, START + 41_000_000, START + 45_000_000)
+
+
+def test_without_observations_nothing_is_inferred_and_the_operator_is_told_why() -> None:
+    runner, _ = running("receding_horizon")
+    first = asked_at(runner, 0)
+    assert first is not None
+    age_ns = round(FR3.safety.max_observation_age_ms * 1e6)
+    assert runner.tick([], START + age_ns, lambda: "the cable") is None
+    assert runner.message == ""
+    assert runner.tick([], START + age_ns + 1, lambda: "the cable") is None
+    assert runner.message == "no complete observation for more than 100 ms: nothing is inferred (the cable)"
+    assert runner.inferred(runner.infer(first), START + age_ns + 2) is None  # nobody follows it any longer
+    incomplete = Step(START + 6 * STEP, {name: SEEN[name] for name in list(SEEN)[1:]})
+    assert runner.tick([incomplete], START + 6 * STEP) is None
+    assert runner.message != ""
+    assert asked_at(runner, 7) is not None  # before its horizon is over: what was published is not executed any longer
+    assert runner.message == ""
+    assert runner.stale_observations == 2
+
+
+@pytest.mark.parametrize(
+    ("ahead_s", "side"), [(10.0, "10.0 s ahead of"), (-10.0, "10.0 s behind")], ids=["future", "past"]
+)
+def test_observations_of_another_clock_are_not_inferred_from(ahead_s: float, side: str) -> None:
+    runner, _ = running("receding_horizon")
+    now_ns = START + 10 * STEP
+    assert runner.tick([Step(now_ns + round(ahead_s * 1e9), SEEN)], now_ns) is None
+    assert f"observations are stamped {side} this computer's clock" in runner.message
+    assert asked_at(runner, 11) is not None
+    assert runner.message == ""
+
+
+def test_clocks_of_two_machines_may_differ_a_little() -> None:
+    runner, _ = running("receding_horizon")
+    assert runner.tick([Step(START + 40_000_000, SEEN)], START) is not None
+    assert runner.tick([Step(START + STEP + 60_000_000, SEEN)], START + STEP) is None
