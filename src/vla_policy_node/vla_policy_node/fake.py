@@ -10,12 +10,13 @@ from vla_core.action_chunk import ActionChunk
 from vla_core.action_prefix import ActionPrefix
 from vla_core.embodiment import Embodiment
 from vla_core.observation import Observation
+from vla_policy_node.fake_waves import Wave
 
 FAKE = "fake"  # given instead of a checkpoint folder
 
 
 class FakePolicy:
-    """A policy that waves one joint around where the arm was when it was first asked, with a settable latency.
+    """A policy that goes to and fro around where the robot was when it was first asked, in its own action space.
 
     Args:
         embodiment: of the robot.
@@ -31,7 +32,8 @@ class FakePolicy:
         self._amplitude = amplitude
         self._horizon = action_horizon
         self._sequence = 0
-        self._origin: tuple[int, np.ndarray] | None = None
+        self._wave: Wave | None = None
+        self._began_ns = 0
 
     def warm_up(self) -> float:
         """Nothing to get ready: 0 s."""
@@ -39,16 +41,11 @@ class FakePolicy:
 
     def infer(self, observation: Observation, prefix: ActionPrefix | None = None) -> ActionChunk:
         """The next second of the wave, which goes on from any chunk before it by itself."""
-        joints = len(self._embodiment.joints)
-        if self._origin is None:
-            self._origin = (observation.stamp_ns, observation.proprioception["qpos"][:joints].copy())
-        began_ns, center = self._origin
-        times = (observation.stamp_ns - began_ns + self._embodiment.step_ns * np.arange(self._horizon)) * 1e-9
-        actions = np.zeros((self._horizon, len(self._embodiment.action_names)))
-        actions[:, :joints] = center
-        actions[:, 0] += self._amplitude * np.sin(2 * np.pi * 0.25 * times)
-        if self._embodiment.gripper:
-            actions[:, joints] = self._embodiment.gripper.open
+        if self._wave is None:
+            self._wave = Wave(self._embodiment, self._amplitude, observation.proprioception["qpos"])
+            self._began_ns = observation.stamp_ns
+        times = (observation.stamp_ns - self._began_ns + self._embodiment.step_ns * np.arange(self._horizon)) * 1e-9
+        actions = self._wave.actions(times)
         self._sequence += 1
         return ActionChunk(
             actions,
@@ -61,4 +58,4 @@ class FakePolicy:
         )
 
     def reset(self) -> None:
-        self._origin = None
+        self._wave = None

@@ -20,8 +20,8 @@ class TcpPoses:
     """Poses, or changes of poses, as joint positions.
 
     One action after the other, from where the joints were commanded to be at the first action's time. The first pose that cannot
-    be reached within the tolerances of ``kinematics`` ends the chunk, and so does one that asks a joint to move faster than it can,
-    as poses near a singularity do: the arm slows down along what is left.
+    be reached within the tolerances of ``kinematics`` ends the chunk, and so does one that asks a joint to move faster than it
+    can, as poses near a singularity do: the arm slows down along what is left.
 
     Args:
         embodiment: with ``kinematics``.

@@ -123,7 +123,7 @@ def test_changes_of_the_tools_pose_are_named_and_are_not_for_a_robot_of_joints(
     policy = vla_policies.load(folder, embodiment=libero, told={"cameras": CAMERAS, **details})
     assert "3 actions (tcp_delta)" in policy.description
     assert policy.infer(observation).actions.shape == (3, 7)
-    with pytest.raises(EmbodimentMismatch, match="'libero': kinematics: missing; expected the robot's model"):
+    with pytest.raises(EmbodimentMismatch, match=r"with tcp_delta and the rotation axis_angle: expected the units"):
         Executor(libero, RecedingHorizon())
     convert(folder, folder.with_name("ours"), told=Told(libero, CAMERAS, details=details))
     assert vla_policies.describe(folder.with_name("ours"))["action_kind"] == "tcp_delta"

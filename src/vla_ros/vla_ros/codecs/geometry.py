@@ -26,7 +26,7 @@ def pose_message(place: Array, quaternion: Array, frame: str, time_ns: int) -> P
 
 
 def twist_message(names: Sequence[str], velocity: Array, time_ns: int) -> TwistStamped:
-    """Velocities (n,) [m/s, rad/s] of the parts of a twist, by their names: ``linear_x``, ``angular_z``, ...; the others are 0."""
+    """Velocities (n,) [m/s, rad/s] of parts of a twist, by their names: ``linear_x``, ``angular_z``, ...; the others are 0."""
     message = TwistStamped()
     message.header.stamp = to_time(time_ns)
     message.header.frame_id = _BASE
