@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ import pytest
 
 from vla.paths import named_config
 from vla_core.embodiment import Embodiment, load_embodiment
-from vla_core.episodes import EpisodeMetadata, Hdf5EpisodeWriter, RecordingSummary, StreamSummary
+from vla_core.episodes import Beside, EpisodeMetadata, Hdf5EpisodeWriter, RecordingSummary, StreamSummary
 from vla_core.episodes.synthetic import synthetic_step
 
 MakeEpisode = Callable[..., Path]
@@ -33,12 +33,15 @@ def make_episode(tmp_path: Path, embodiment: Embodiment) -> MakeEpisode:
         outcome: str = "success",
         robot: Embodiment = embodiment,
         received: dict[str, int] | None = None,
+        beside: Sequence[Beside] = (),
     ) -> Path:
         writer = Hdf5EpisodeWriter(
             tmp_path / "episodes", EpisodeMetadata("put it there", "sim", robot, "pick_place", 5)
         )
         for index in range(steps):
             writer.append(synthetic_step(robot, index))
+        for record in beside:
+            writer.beside(record)
         counted = {name: StreamSummary(count, 0.0) for name, count in (received or {}).items()}
         return writer.finish(outcome, RecordingSummary(0, counted))
 

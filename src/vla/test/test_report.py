@@ -13,14 +13,18 @@ import pytest
 
 from vla.figures import statements
 from vla.report import About, Replay, Report, ReportedEpisode, render, write_report
+from vla.report.command_plots import state_legend
+from vla.report.ledger import ledger_figures
 from vla.report.limits import joint_figures
 from vla.report.motion import motion_of
 from vla.report.page import ReportFailed
 from vla.report.streams import stream_figures
 from vla.report.strips import frames_of
+from vla.report.timeline import Span, spans_of
 from vla_core.action_chunk import ActionChunk
+from vla_core.chunk_times import STAGES, TOTAL, ChunkTimes
 from vla_core.embodiment import JointLimits
-from vla_core.episodes import EpisodeReader
+from vla_core.episodes import CommandState, EpisodeReader
 from vla_core.episodes.synthetic import START_NS
 from vla_core.errors import EmbodimentMismatch, EpisodeError
 from vla_core.motion.measure import CommandMeter
@@ -73,15 +77,33 @@ class Page(HTMLParser):
         return [attributes for name, attributes in self.elements if name == tag]
 
 
+def passed(number: int, observation_ms: float = 10.0) -> ChunkTimes:
+    """A chunk that was inferred in 40 ms from an observation that took so long to come."""
+    at_ms = [0.0, observation_ms, *(observation_ms + ms for ms in (0.0, 40.0, 40.0, 42.0, 45.0, 85.0))]
+    return ChunkTimes("act/7f", number, *(START_NS + round(ms * 1e6) for ms in at_ms))
+
+
+def commanded() -> list[ChunkTimes | CommandState]:
+    """What a recorder notes beside a rollout of 0.37 s that a person takes over and that ends badly."""
+    states = [
+        CommandState(START_NS - 50_000_000, "armed"),
+        CommandState(START_NS + 100_000_000, "running"),
+        CommandState(START_NS + 200_000_000, "running", intervention=True),
+        CommandState(START_NS + 250_000_000, "fault", "starved <of> chunks"),
+    ]
+    return [passed(0), passed(1), passed(2, 20.0), *states]
+
+
 @pytest.fixture
 def report(figures, make_episode, make_trace, embodiment) -> Report:
     """A report of everything: a demonstration, three rollouts, chunks, a replay and a video."""
-    demonstration, *rollouts = (make_episode() for _ in range(4))
+    demonstration, *rollouts = (make_episode(beside=commanded()) for _ in range(4))
     trace = make_trace(np.full(7, 0.05))
     chunk = ActionChunk(np.ones((30, 8)), embodiment.action_names, START_NS, embodiment.step_ns, START_NS)
     figures |= {
         "streams": stream_figures([demonstration, *rollouts]),
         "joints": joint_figures([trace], embodiment),
+        "latency_ledger": ledger_figures(rollouts),
         "demonstrations": [{"steps": 12, "duration_s": 4.0}],
         "replay": {"rms_rad": 0.00123, "max_rad": 0.00456, "success": True},
         "inference_interval_ms": 266.7,
@@ -121,6 +143,62 @@ def test_every_figure_is_in_the_page_with_how_it_was_measured(report, text):
     assert "interval 21 % to 94 %" in shown
 
 
+def test_what_command_node_did_is_in_the_page(report, text):
+    shown = words(Page(text).text)
+    assert "rollout 1 fault after 0.2 s: starved <of> chunks" in shown
+    for state in ("armed", "running", "fault", "a person has the arm"):
+        assert f" {state} " in shown
+    assert "ready" not in [name for name, _ in state_legend(spans_of_first(report))]
+
+
+def spans_of_first(report) -> list[Span]:
+    with EpisodeReader(report.rollouts[0].path) as episode:
+        return list(spans_of(episode))
+
+
+def test_states_are_cut_to_the_episode(make_episode):
+    with EpisodeReader(make_episode(beside=commanded())) as episode:
+        spans = spans_of(episode)
+        end_s = float(episode.stamps_ns[-1] - episode.stamps_ns[0]) * 1e-9
+    assert [(span.state, span.intervention) for span in spans] == [
+        ("armed", False),
+        ("running", False),
+        ("running", True),
+        ("fault", False),
+    ]
+    assert [span.begin_s for span in spans] == pytest.approx([0.0, 0.1, 0.2, 0.25])
+    assert [span.end_s for span in spans] == pytest.approx([0.1, 0.2, 0.25, end_s])
+
+
+def test_an_episode_of_which_nobody_told_has_no_timeline(make_episode):
+    with EpisodeReader(make_episode()) as episode:
+        assert spans_of(episode) == ()
+    assert ledger_figures([make_episode()]) == {}
+
+
+def test_where_the_time_of_chunks_went_is_measured_over_all_episodes(make_episode):
+    found = ledger_figures([make_episode(beside=commanded()), make_episode(beside=[passed(3, 30.0)])])
+    assert list(found) == [*STAGES, TOTAL]
+    assert found["sensing"]["chunks"] == 4
+    assert found["sensing"]["p50_ms"] == pytest.approx(15.0)
+    assert found["sensing"]["max_ms"] == pytest.approx(30.0)
+    assert found["inference"]["p50_ms"] == pytest.approx(40.0)
+    assert found[TOTAL]["max_ms"] == pytest.approx(115.0)
+    for figures in found.values():
+        assert sum(figures["counts"]) == 4
+        assert len(figures["edges_ms"]) == len(figures["counts"]) + 1
+
+
+def test_stages_that_took_time_have_a_histogram(text):
+    shown = words(Page(text).text)
+    assert "over the 9 chunks that were executed" in shown
+    assert "From exposure to command: 95 ms, 99 % of chunks within 105 ms" in shown
+    for title in ("sensing: 10.0 ms, at most 20", "inference: 40.0 ms", "taking up: 3.0 ms", "lead: 40.0 ms"):
+        assert title in shown
+    for name in ("waiting:", "publishing:"):
+        assert name not in shown
+
+
 def test_what_was_run_is_in_the_page(text):
     shown = words(Page(text).text)
     for expected in (ABOUT.title, ABOUT.robot, ABOUT.policy_id, ABOUT.prompt, ABOUT.machine, ABOUT.when):
@@ -158,7 +236,8 @@ def test_the_page_is_well_formed(text):
 
 def test_every_plot_is_xml_in_the_colours_of_the_page(text):
     plots = re.findall(r"<svg .*?</svg>", text, flags=re.DOTALL)
-    assert len(plots) == 8 + 3 + 1 + 1  # dimensions of the action, kinds of limits, latency, replay
+    # dimensions of the action, kinds of limits, latency, replay; the timeline, all stages, and those that took time
+    assert len(plots) == 8 + 3 + 1 + 1 + 1 + 1 + 6
     for plot in plots:
         ElementTree.fromstring(plot.replace("<svg ", '<svg xmlns:xlink="x" ', 1))
         assert not re.search(r"#0?101|#0?102", plot)

@@ -13,6 +13,7 @@ from vla.demo_folder import LOGS, REPORT
 from vla.graph import Bringup
 from vla.report import About, Replay, Report, ReportedEpisode
 from vla.report.about import cores, machine, versions
+from vla.report.ledger import ledger_figures
 from vla.report.limits import joint_figures
 from vla.report.streams import stream_figures
 from vla.video import Clip, length_s
@@ -96,6 +97,7 @@ def figures_of(run: DemoRun, folder: Path, video: Path | None, seconds: float) -
         "demonstrations": [_entry(episode) for episode in run.demonstrations],
         "streams": stream_figures(recorded),
         "joints": joint_figures(traces, embodiment),
+        "latency_ledger": ledger_figures(episode.path for episode in run.rollouts if episode.path is not None),
         "replay": None if run.replayed is None else replay_figures(run.replayed),
         "date": run.began_at.isoformat(timespec="seconds"),
         "machine": machine(),

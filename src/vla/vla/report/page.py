@@ -11,16 +11,20 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from vla.figures import is_number, statements, tiles
+from vla.report.command_plots import stage_histogram, stage_plot, state_legend, timeline_plot
 from vla.report.content import Report, ReportedEpisode
 from vla.report.limits import KINDS
 from vla.report.motion import motion_of
 from vla.report.plots import Plot, dimension_plot, latency_plot, limit_use_plot, replay_plot, series_names
 from vla.report.strips import Frame, frames_of
+from vla.report.timeline import Span, spans_of
 from vla_core.embodiment import Embodiment
 from vla_core.episodes import EpisodeReader
 from vla_core.errors import VlaError
 
 _FRAMES = 8
+_REMARKABLE = ("holding", "fault")
+_SHOWN_MS = 0.05
 
 
 class ReportFailed(VlaError):
@@ -43,6 +47,21 @@ class Motion:
     episode: ReportedEpisode
     plots: tuple[Plot, ...]
     has_chunks: bool
+
+
+@dataclass(frozen=True)
+class Timeline:
+    """What command_node did in the rollouts.
+
+    Attributes:
+        plot: all of them.
+        legend: what its colours mean.
+        remarks: episode, and what command_node said in it that an operator should know.
+    """
+
+    plot: Plot
+    legend: list[tuple[str, str]]
+    remarks: list[tuple[str, str]]
 
 
 def write_report(path: Path, report: Report) -> None:
@@ -80,6 +99,8 @@ def render(report: Report, folder: Path) -> str:
         motion=_motion(report),
         limit_plots=_limit_plots(report),
         violation_kinds=KINDS,
+        timeline=_timeline(report),
+        stages=_stages(report.figures),
         latency=_latency(report.figures),
         replay_plot=None if report.replay is None else replay_plot(report.replay),
         replay_legend=[] if report.replay is None else series_names(report.replay.joint_names),
@@ -122,6 +143,34 @@ def _limit_plots(report: Report) -> list[Plot]:
         "jerk": embodiment.motion.jerk_share,
     }
     return [limit_use_plot(kind, joints, share) for kind, share in shares.items()]
+
+
+def _timeline(report: Report) -> Timeline | None:
+    """Of the recorded rollouts in which command_node told what it did."""
+    rows: list[tuple[str, tuple[Span, ...]]] = []
+    for episode in report.rollouts:
+        if episode.path is not None:
+            with _opened(episode) as reader:
+                rows.append((f"rollout {episode.number}", spans_of(reader)))
+    rows = [(label, spans) for label, spans in rows if spans]
+    if not rows:
+        return None
+    remarks = [
+        (label, f"{span.state} after {span.begin_s:.1f} s: {span.message}")
+        for label, spans in rows
+        for span in spans
+        if span.state in _REMARKABLE and span.message
+    ]
+    return Timeline(timeline_plot(rows), state_legend([span for _, spans in rows for span in spans]), remarks)
+
+
+def _stages(figures: Mapping[str, Any]) -> list[Plot]:
+    """The stages of the chunks one after the other, and then a histogram of each that took any time."""
+    stages = figures.get("latency_ledger")
+    if not stages:
+        return []
+    shown = {name: found for name, found in stages.items() if abs(found["max_ms"]) >= _SHOWN_MS}
+    return [stage_plot(stages), *(stage_histogram(name, found) for name, found in shown.items())]
 
 
 def _latency(figures: Mapping[str, Any]) -> Plot | None:
