@@ -28,6 +28,12 @@ GPU_PRECISION: Mapping[str, Precision] = {
 
 OFT_PROMPT_TOKENS = 32  # of an instruction of LIBERO; Llama's own tokenizer is not at hand, so the bench says how many
 _SQUARE = ImageSize(224, 224)
+_NARROW: Mapping[str, Any] = {  # the published pi0 in a quarter of its widths and of its depths
+    "vlm": {"width": 512, "depth": 4, "mlp_dim": 4096, "heads": 8, "kv_heads": 1, "head_dim": 64},
+    "expert": {"width": 256, "depth": 4, "mlp_dim": 1024, "heads": 8, "kv_heads": 1, "head_dim": 64},
+    "vision": {"width": 288, "depth": 6, "mlp_dim": 1076, "heads": 4},
+    "vocabulary": 516,
+}
 _INSTRUCTION = "pick up the cube"
 
 
@@ -42,6 +48,8 @@ class PolicyCase:
         shape: the sizes of its ends.
         images: one size per camera.
         prompt: the instruction.
+        backbone_dominates: whether what is computed once per chunk takes most of its time: what real-time chunking costs is
+            told of such a policy, because its guidance goes through the head alone.
     """
 
     name: str
@@ -50,15 +58,16 @@ class PolicyCase:
     shape: NetworkShape
     images: tuple[ImageSize, ...]
     prompt: str = field(default=_INSTRUCTION)
+    backbone_dominates: bool = False
 
 
 def full_cases() -> list[PolicyCase]:
     """The families at their published sizes, on the robots and with the cameras that they were published with."""
-    return [_act(), *_crossformer(), *_groot(), *_oft(), *_flow_matching()]
+    return [_act(), *_crossformer(), *_groot(), *_oft(), *_flow_matching(), _five_steps("pi0, 3 views, 5 steps", {})]
 
 
 def small_cases() -> list[PolicyCase]:
-    """Every small preset of config/policies, on the simulated robot."""
+    """Every small preset of config/policies, on the simulated robot; and a pi0 that is narrower than the published one alone."""
     embodiment = load_embodiment(checkout() / "config" / "embodiments" / "fr3_sim.yaml")
     cases = []
     for path in sorted((checkout() / "config" / "policies").glob("*_small.yaml")):
@@ -67,7 +76,7 @@ def small_cases() -> list[PolicyCase]:
         state, actions = len(spec.state_names(embodiment)), len(embodiment.action_names)
         shape = NetworkShape(len(spec.cameras), state, actions, preset.action_horizon)
         cases.append(PolicyCase(preset.name, preset.family, preset.network, shape, tuple(spec.cameras.values())))
-    return cases
+    return [*cases, _five_steps("pi0, narrow, 3 views, 5 steps", _NARROW)]
 
 
 def _act() -> PolicyCase:
@@ -124,6 +133,12 @@ def _flow_matching() -> list[PolicyCase]:
         for name, family in (("pi0", "pi0"), ("pi0.5", "pi05"))
         for views in (1, 2, 3)
     ]
+
+
+def _five_steps(name: str, network: Mapping[str, Any]) -> PolicyCase:
+    """A pi0 with three cameras, with as many steps as in the paper on real-time chunking (arXiv 2506.07339)."""
+    shape, settings = NetworkShape(3, 8, 8, 50), {**network, "sampling_steps": 5}
+    return PolicyCase(name, "pi0", settings, shape, (_SQUARE,) * 3, backbone_dominates=True)
 
 
 def _views(count: int) -> str:

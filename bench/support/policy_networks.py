@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -67,10 +67,16 @@ def random_inputs(case: PolicyCase, device: torch.device) -> NetworkInputs:
 
 
 def predict(network: nn.Module, inputs: NetworkInputs) -> Tensor:
-    """A chunk (1, K, A), with the mixed precision of GR00T's policy if it has weights of 16 bits."""
-    mixed = isinstance(network, GrootNetwork) and next(network.action_head.parameters()).dtype == torch.bfloat16
-    with torch.autocast(inputs.state.device.type, torch.bfloat16) if mixed else nullcontext():
-        return network.predict(inputs)
+    """A chunk (1, K, A)."""
+    return mixed(network, lambda: network.predict(inputs))
+
+
+def mixed(network: nn.Module, make: Callable[[], Tensor]) -> Tensor:
+    """Makes a chunk with the mixed precision of GR00T's policy if the network is one with weights of 16 bits."""
+    first = next(network.action_head.parameters()) if isinstance(network, GrootNetwork) else None
+    half = first is not None and first.dtype == torch.bfloat16
+    with torch.autocast(first.device.type, torch.bfloat16) if first is not None and half else nullcontext():
+        return make()
 
 
 def _filled(tensor: Tensor, device: torch.device, generator: torch.Generator) -> Tensor:

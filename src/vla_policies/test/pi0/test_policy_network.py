@@ -156,6 +156,29 @@ def test_a_guided_chunk_goes_on_from_the_old_one_also_in_inference_mode(family) 
 
 
 @pytest.mark.parametrize("family", ["pi0", "pi05"])
+def test_guidance_goes_through_the_head_alone(monkeypatch, family) -> None:
+    """What is seen is encoded once, and no gradient goes back into it: it is most of the work."""
+    network, encoded, steps = small(family), [], []
+    encode, velocity = network.encode, network.model.velocity
+
+    def noted_encode(inputs):
+        assert not torch.is_grad_enabled()
+        encoded.append(encode(inputs))
+        return encoded[-1]
+
+    def noted_velocity(x, *others):
+        steps.append(x.requires_grad)
+        return velocity(x, *others)
+
+    monkeypatch.setattr(network, "encode", noted_encode)
+    monkeypatch.setattr(network.model, "velocity", noted_velocity)
+    with torch.inference_mode():
+        network.predict_guided(observations(), torch.zeros(2, HORIZON, ACTIONS), Guidance(delay=6, execution_horizon=8))
+    assert len(encoded) == 1
+    assert steps == [True] * network.config.sampling_steps
+
+
+@pytest.mark.parametrize("family", ["pi0", "pi05"])
 @torch.no_grad()
 def test_a_chunk_after_known_actions_begins_with_them_and_depends_on_them(family) -> None:
     network, inputs = small(family, trained_prefix=5), observations()
