@@ -146,6 +146,18 @@ def test_lost_images_are_lost_steps_and_nothing_else(tmp_path: Path) -> None:
         assert episode.info.summary.streams["scene"].gaps == 1
 
 
+def test_a_camera_that_froze_is_lost_steps_and_not_the_same_image_again_and_again(tmp_path: Path) -> None:
+    camera = dataclasses.replace(ROBOT.cameras["scene"], frozen_after_ms=200.0)
+    watched = dataclasses.replace(ROBOT, cameras={**ROBOT.cameras, "scene": camera})
+    hung = [
+        dataclasses.replace(one, index=5) if one.topic == "/scene" and 5 <= one.index < 15 else one for one in scene()
+    ]
+    report, episode = imported(tmp_path, hung, watched)
+    with episode:
+        assert rows_of(episode) == [k for k in range(20) if not 7 < k < 15]
+    assert any("the same image for" in note for note in report.notes)
+
+
 def test_a_gap_of_a_stream_drops_the_steps_within_and_counts_them(tmp_path: Path) -> None:
     def silent(message: Message) -> bool:
         return START_NS + 0.52 * SECOND < message.stamp_ns < START_NS + 0.88 * SECOND
