@@ -116,7 +116,7 @@ class CommandNode:
         before = self._executor.state
         try:
             try:
-                chunk = chunk_from(message)
+                chunk = chunk_from(message, self._embodiment.action_units)
             except ChunkError as error:
                 self._executor.malformed(error)
                 raise

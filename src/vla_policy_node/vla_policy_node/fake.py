@@ -45,7 +45,7 @@ class FakePolicy:
             self._wave = Wave(self._embodiment, self._amplitude, observation.proprioception["qpos"])
             self._began_ns = observation.stamp_ns
         times = (observation.stamp_ns - self._began_ns + self._embodiment.step_ns * np.arange(self._horizon)) * 1e-9
-        actions = self._wave.actions(times)
+        actions = self._wave.actions(np.asarray(times, dtype=np.float64))
         self._sequence += 1
         return ActionChunk(
             actions,

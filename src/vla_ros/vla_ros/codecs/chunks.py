@@ -33,11 +33,15 @@ def chunk_message(chunk: ActionChunk, units: Sequence[str]) -> ActionChunkMessag
     return message
 
 
-def chunk_from(message: ActionChunkMessage) -> ActionChunk:
+def chunk_from(message: ActionChunkMessage, units: Sequence[str] = ()) -> ActionChunk:
     """The chunk of a message; whether it can be executed is for :func:`vla_core.action_chunk.validate_chunk` to say.
 
+    Args:
+        message: whose units may be left out.
+        units: that its actions must have; none: any.
+
     Raises:
-        ChunkError: the number of values is not horizon times the number of names.
+        ChunkError: the number of values is not horizon times the number of names, or the units are others.
     """
     expected = message.horizon * len(message.names)
     if len(message.values) != expected:
@@ -45,6 +49,8 @@ def chunk_from(message: ActionChunkMessage) -> ActionChunk:
             f"chunk {message.sequence}: expected {message.horizon} x {len(message.names)} = {expected} values, "
             f"found {len(message.values)}"
         )
+    if units and message.units and list(message.units) != list(units) and len(message.names) == len(units):
+        raise ChunkError(f"chunk {message.sequence}: expected the units {list(units)}, found {list(message.units)}")
     return ActionChunk(
         actions=np.array(message.values, dtype=np.float64).reshape(message.horizon, len(message.names)),
         names=tuple(message.names),
