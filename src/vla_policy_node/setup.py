@@ -8,7 +8,7 @@ setup(
         ("share/ament_index/resource_index/packages", ["resource/vla_policy_node"]),
         ("share/vla_policy_node", ["package.xml"]),
     ],
-    install_requires=["setuptools", "vla_core"],
+    install_requires=["setuptools", "vla_core", "msgpack", "pyzmq", "websockets>=15"],
     entry_points={
         "console_scripts": [
             "policy_node = vla_policy_node.policy_node:main",

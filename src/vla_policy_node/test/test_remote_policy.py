@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -339,3 +342,12 @@ def test_pauses_between_attempts_double_up_to_a_longest(monkeypatch: pytest.Monk
     backoff.succeeded()
     backoff.failed()
     assert backoff.remaining_s() == pytest.approx(0.1)
+
+
+def test_the_robots_computer_needs_neither_torch_nor_ros_for_it() -> None:
+    modules = ("address", "groot_link", "openpi_link", "policy", "server")
+    imports = "; ".join(f"import vla_policy_node.remote.{name}" for name in modules)
+    code = f"{imports}; import sys; sys.exit(bool({{'torch', 'rclpy'}} & set(sys.modules)))"
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

@@ -91,7 +91,7 @@ class PolicyServer:
             return connection.respond(http.HTTPStatus.OK, "OK\n")
         if self._token:
             presented = request.headers.get("Authorization", "")
-            if not hmac.compare_digest(presented.encode(), f"Api-Key {self._token}".encode()):
+            if not hmac.compare_digest(presented.encode(errors="surrogateescape"), f"Api-Key {self._token}".encode()):
                 return connection.respond(http.HTTPStatus.UNAUTHORIZED, "expected a token, or another one\n")
         if len(self._clients) >= self._max_clients:
             return connection.respond(http.HTTPStatus.SERVICE_UNAVAILABLE, f"{self._max_clients} clients are there\n")
