@@ -95,8 +95,6 @@ def rounds(folder: Path, rate_hz: float, pairs: int, window_s: float, policy: Pa
     with reserved_domain_id() as domain_id:
         environment = _environment(domain_id)
         os.environ.update(environment)
-        from vla_msgs.msg import PolicyStatus
-
         from vla.ros.operator import Operator
 
         given = [policy_node.module, *ros_arguments(policy_node.parameters), "-r", f"{names.ACTION_CHUNK}:={_NOBODY}"]
@@ -105,8 +103,7 @@ def rounds(folder: Path, rate_hz: float, pairs: int, window_s: float, policy: Pa
             Operator(supervisor.check) as operator,
             Child(given, environment, folder / "policy.log"),
         ):
-            ready = PolicyStatus.READY
-            operator.wait_until(lambda: operator.policy.state == ready, "a policy that is ready", _READY_S)
+            operator.wait_until(lambda: _policy_is_ready(operator), "a policy that is ready", _READY_S)
             operator.arm()
             position = [str(value) for value in operator.command.position]
             chunks = ["bench.support.chunk_source", str(embodiment), str(_CHUNK_PERIOD_S), *position]
@@ -171,13 +168,26 @@ def _load(operator: Any, environment: Mapping[str, str], folder: Path, found: Ro
         operator.wait_until(lambda: _recorder_began(operator), "a recorder that records")
         goal = operator.start_policy()
         yield
+        said = operator.policy.message
         chunks = operator.end_policy(goal).chunks
         if not chunks:
-            raise RuntimeError(f"expected chunks during a loaded round, found none: {operator.policy.message}")
+            raise RuntimeError(f"expected chunks to be inferred in a loaded round, found none: {said or 'nothing was said'}")
         found.chunks += chunks
         Path(operator.stop_episode().path).unlink()
         found.recorded += 1
     time.sleep(_SETTLE_S)
+
+
+def _policy_is_ready(operator: Any) -> bool:
+    """Whether it is, where its process has started at all: loading torch takes long on a busy machine."""
+    from vla_msgs.msg import PolicyStatus
+
+    from vla.ros.operator import OperatorError
+
+    try:
+        return bool(operator.policy.state == PolicyStatus.READY)
+    except OperatorError:
+        return False
 
 
 def _recorder_began(operator: Any) -> bool:
@@ -196,7 +206,10 @@ def _window(operator: Any, window_s: float, found: Rounds, loaded: bool) -> tupl
     time.sleep(_SETTLE_S)
     missed, begin_ns = operator.command.deadline_misses, time.monotonic_ns()
     time.sleep(window_s)
-    missed = operator.command.deadline_misses - missed
+    status = operator.command
+    if status.state != status.RUNNING:
+        raise RuntimeError(f"expected command_node to execute chunks all the time, found {status.message or status.state}")
+    missed = status.deadline_misses - missed
     found.missed_loaded += missed if loaded else 0
     found.missed_idle += 0 if loaded else missed
     return begin_ns, time.monotonic_ns(), loaded

@@ -49,7 +49,7 @@ class ArmState:
             self._subscribe(host, name)
         if embodiment.arm.kind == "joint_trajectory":
             topic = f"/{embodiment.arm.name}/controller_state"
-            host.subscribe(JointTrajectoryControllerState, topic, self._on_controller_state, qos.stream())
+            host.subscribe(JointTrajectoryControllerState, topic, self._on_controller_state, qos.stream(), wakes=False)
 
     @property
     def position(self) -> NDArray[np.float64]:
@@ -117,7 +117,10 @@ class ArmState:
                 if self._watch:
                     self._watch.measured(self.position, codec.stamp_ns(message) or receive_ns, receive_ns)
 
-        host.subscribe(message_type(stream.type), stream.topic, handle, qos.stream(200, stream.reliability))
+        # taken behind each control tick, and not a thousand times a second: one of them would often be in a tick's way
+        host.subscribe(
+            message_type(stream.type), stream.topic, handle, qos.stream(200, stream.reliability), wakes=False
+        )
 
     def _take(self, group: str, target: NDArray[np.float64], name: str, values: NDArray[np.float64]) -> None:
         """Puts the joints' elements of a stream's vector where they belong."""
