@@ -12,7 +12,7 @@ setup(
     ],
     python_requires=">=3.10",
     install_requires=["numpy>=1.26", "pydantic>=2.6", "pyyaml", "h5py", "scipy", "ruckig", "opencv-python-headless"],
-    extras_require={"test": ["pytest", "hypothesis"]},
+    extras_require={"kinematics": ["mujoco", "mink", "daqp"], "test": ["pytest", "hypothesis"]},
     maintainer="vla maintainers",
     maintainer_email="vla@example.org",
     description="The core of vla, without ROS and without torch",

@@ -76,6 +76,14 @@ def wrong(data: dict, path: str, value: object) -> dict:
         ("streams.gripper_command.fields.position.names", None, "streams.gripper_command.fields.position: expected"),
         ("proprioception.qpos", None, "proprioception.qpos: missing"),
         ("gripper.close_below", 0.03, "gripper: expected closed <= close_below <= open_above <= open"),
+        ("kinematics.posture", [0.0], "kinematics.posture: expected 7 joint positions or none, found 1"),
+        (
+            "kinematics.workspace",
+            {"low": [0.0, 0.0, 0.5], "high": [1.0, 1.0, 0.5]},
+            "kinematics.workspace: expected low < high along each axis",
+        ),
+        ("action.rotation", "euler", "action.rotation: expected 'axis_angle', 'rpy', "),
+        ("arm.kind", "effort", "arm.kind: expected 'joint_trajectory', 'forward_command', "),
         ("schema", "vla/embodiment/9", "schema: expected 'vla/embodiment/1', found 'vla/embodiment/9'"),
     ],
 )
@@ -131,3 +139,14 @@ def test_compatibility_ignores_topics_and_sizes_but_not_meaning(data: dict) -> N
     renamed: Embodiment = dataclasses.replace(fr3, cameras={"top": fr3.cameras["scene"], "wrist": fr3.cameras["wrist"]})
     with pytest.raises(EmbodimentMismatch, match=r"checkpoint x .*\n.*cameras: it has .*'top'.* has .*'scene'"):
         require_compatible(renamed, fr3, "checkpoint x")
+
+
+def test_changes_that_are_told_in_another_convention_are_not_the_same_actions() -> None:
+    ours = load_embodiment(EMBODIMENTS / "fr3_sim_tcp_delta.yaml")
+    theirs = dataclasses.replace(ours, action=dataclasses.replace(ours.action, frame="tool", since="observation"))
+    with pytest.raises(EmbodimentMismatch, match=r"rotations, frame and since: it has .*'rpy', 'tool', 'observation'"):
+        require_compatible(theirs, ours, "checkpoint x")
+    joints = load_embodiment(EMBODIMENTS / "fr3.yaml")
+    require_compatible(
+        dataclasses.replace(joints, action=dataclasses.replace(joints.action, rotation="rpy")), joints, "x"
+    )

@@ -237,6 +237,31 @@ class TestPoses:
         assert run.executor.counters.chunks_refused == 1
         assert run.executor.state is ExecutorState.ARMED
 
+    def test_poses_for_a_cartesian_controller_keep_its_limits_and_its_workspace(self, robot: Embodiment) -> None:
+        from vla_core.embodiment.spaces import Box, CartesianLimit, CartesianLimits
+
+        assert robot.kinematics is not None
+        robot = dataclasses.replace(
+            robot,
+            arm=dataclasses.replace(robot.arm, kind="cartesian_pose"),
+            cartesian=CartesianLimits(CartesianLimit(0.5, 2.0, 60.0), CartesianLimit(1.0, 4.0, 120.0)),
+            kinematics=dataclasses.replace(robot.kinematics, workspace=Box((0.1, -0.4, 0.4), (0.7, 0.4, 0.8))),
+        )
+        run = Run(robot, FR3_HOME)
+        asked = self.poses(robot, 91, np.array([0.1, 0.2, 0.05]))
+        run.submit(asked)
+        run.run(3.5)
+        found = np.array(run.positions)
+        for index in range(10, 90, 5):
+            assert np.linalg.norm(found[round(index * robot.step_ns / MS)][:3] - asked[index, :3]) < 1e-3
+        run.submit(self.poses(robot, 61, np.array([0.1, 0.2, -0.3])) + np.array([0.1, 0.2, 0.05, *np.zeros(5)]))
+        run.run(3.5)
+        found = np.array(run.positions)
+        speeds = np.linalg.norm(np.diff(found[:, :3], axis=0), axis=1) / 1e-3
+        assert speeds.max() <= 0.5
+        assert found[:, 2].min() >= 0.4
+        run.require_limits_and_rest()
+
     @pytest.mark.parametrize("what", ["workspace", "self_distance"])
     def test_a_region_is_left_by_nobody(self, robot: Embodiment, what: str) -> None:
         from vla_core.embodiment.spaces import Box

@@ -24,6 +24,7 @@ def require_compatible(made_for: Embodiment, used_on: Embodiment, what: str) -> 
         f"{label}: it has {theirs}, '{used_on.name}' has {ours}"
         for label, theirs, ours in (
             ("action space", made_for.action.kind, used_on.action.kind),
+            ("rotations, frame and since", _conventions(made_for), _conventions(used_on)),
             ("actions", list(made_for.action_names), list(used_on.action_names)),
             ("action units", list(made_for.action_units), list(used_on.action_units)),
             *_proprioception(made_for, used_on),
@@ -35,6 +36,15 @@ def require_compatible(made_for: Embodiment, used_on: Embodiment, what: str) -> 
     if differences:
         heading = f"{what} was made for the embodiment '{made_for.name}' and does not fit '{used_on.name}'"
         raise EmbodimentMismatch("\n  ".join([heading + ":", *differences]))
+
+
+def _conventions(embodiment: Embodiment) -> tuple[str, ...]:
+    """How the actions are to be read, beside their names and units."""
+    action = embodiment.action
+    rotation = (action.rotation,) if action.kind.startswith("tcp") else ()
+    frame = (action.frame,) if action.kind == "tcp_delta" else ()
+    since = (action.since,) if action.kind in ("tcp_delta", "joint_delta", "base_waypoints") else ()
+    return (*rotation, *frame, *since)
 
 
 def _proprioception(made_for: Embodiment, used_on: Embodiment) -> list[tuple[str, object, object]]:

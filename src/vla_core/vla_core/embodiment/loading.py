@@ -34,7 +34,7 @@ def check_embodiment(embodiment: Embodiment, where: str) -> Embodiment:
         *_check_cameras(embodiment),
         *_check_references(embodiment),
     ]
-    problems = problems or [*_check_action(embodiment), *_check_gripper(embodiment)]
+    problems = problems or [*_check_action(embodiment), *_check_gripper(embodiment), *_check_kinematics(embodiment)]
     if problems:
         raise ConfigError("\n".join(f"{where}: {problem}" for problem in problems))
     return embodiment
@@ -125,8 +125,8 @@ def _check_references(embodiment: Embodiment) -> list[str]:
 
 
 def _check_action(embodiment: Embodiment) -> list[str]:
-    if embodiment.action.kind != "joint_position":
-        return []
+    if embodiment.action.kind not in ("joint_position", "joint_delta"):
+        return []  # what they need beside is asked for by whoever executes them: policies of such robots can be read without
     expected = [*embodiment.joint_names]
     if embodiment.gripper is not None:
         expected.append(embodiment.gripper.action)
@@ -136,6 +136,20 @@ def _check_action(embodiment: Embodiment) -> list[str]:
             f"found {list(embodiment.action_names)}"
         ]
     return []
+
+
+def _check_kinematics(embodiment: Embodiment) -> list[str]:
+    kinematics = embodiment.kinematics
+    if kinematics is None:
+        return []
+    problems = []
+    if kinematics.posture and len(kinematics.posture) != len(embodiment.joints):
+        found = len(kinematics.posture)
+        problems.append(f"kinematics.posture: expected {len(embodiment.joints)} joint positions or none, found {found}")
+    box = kinematics.workspace
+    if box is not None and any(low >= high for low, high in zip(box.low, box.high, strict=True)):
+        problems.append(f"kinematics.workspace: expected low < high along each axis, found {box.low} and {box.high}")
+    return problems
 
 
 def _check_gripper(embodiment: Embodiment) -> list[str]:
