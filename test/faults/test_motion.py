@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from guarded import TRAJECTORIES, Guarded
+from guarded import STATES_HZ, TRAJECTORIES, Guarded
 from vla_msgs.msg import CommandStatus, PolicyStatus
 
 from vla_core.action_chunk import ActionChunk
@@ -46,8 +46,8 @@ def test_disarming_in_motion_stops_the_arm_within_its_limits(robot: Guarded) -> 
     assert (command.state, command.message) == (CommandStatus.READY, "")
     assert policy.state == PolicyStatus.RUNNING
     assert command.commands_sent == sent + 1  # the stop
-    stopped = robot.watch.positions()[-600:]
-    assert np.ptp(stopped[-100:], axis=0).max() < 1e-4
+    stopped = robot.watch.positions()[-round(0.6 * STATES_HZ) :]
+    assert np.ptp(stopped[-STATES_HZ // 10 :], axis=0).max() < 1e-4
     assert np.ptp(stopped, axis=0).max() < 0.05
     robot.require_safe(1100)
 
