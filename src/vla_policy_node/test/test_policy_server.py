@@ -262,7 +262,7 @@ PREFIX = {
         ({"prefix": {**PREFIX, "delay": -1}}, "delay: expected 0 to"),
         ({"prefix": {**PREFIX, "delay": "1"}}, "delay: expected int"),
         ({"prefix": {**PREFIX, "decay": "all"}}, "decay: expected 'linear'"),
-        ({"prefix": {**PREFIX, "decay": np.zeros(3)}}, "decay: expected 'linear'"),
+        ({"prefix": {**PREFIX, "decay": np.zeros(3)}}, "decay: expected str"),
         ({"prefix": {**PREFIX, "step_ns": 0}}, "expected a positive step duration"),
         ({"prefix": {**PREFIX, "actions": np.zeros((10, 7))}}, "expected actions of shape"),
         ({"prefix": {**PREFIX, "actions": np.full((10, 8), np.nan)}}, "expected a finite number"),

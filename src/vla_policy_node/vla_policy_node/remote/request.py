@@ -18,6 +18,7 @@ from vla_policy_node.remote.mapping import MAX_HORIZON
 
 _MAX_PIXELS = 1 << 24
 _MAX_NS = 1 << 62
+_decays: dict[str, Decay] = {name: name for name in get_args(Decay)}
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,11 +69,12 @@ def read_request(values: Any, embodiment: Embodiment) -> Request:
 def _read_prefix(values: Any, embodiment: Embodiment) -> ActionPrefix:
     if not isinstance(values, dict) or set(values) != set(served.PREFIX_KEYS):
         raise PeerError(f"request: {served.PREFIX}: expected a map of {choice(served.PREFIX_KEYS)}")
-    actions, decay = values["actions"], values["decay"]
+    actions = values["actions"]
     if not isinstance(actions, np.ndarray) or actions.dtype.kind != "f" or len(actions) > MAX_HORIZON:
         raise PeerError(f"request: {served.PREFIX}: expected at most {MAX_HORIZON} actions, found {_shape(actions)}")
-    if not isinstance(decay, str) or decay not in get_args(Decay):
-        raise PeerError(f"request: {served.PREFIX}: decay: expected {choice(get_args(Decay))}, found {str(decay)[:80]}")
+    decay = _decays.get(_of_type(values, "decay", str, ""))
+    if decay is None:
+        raise PeerError(f"request: {served.PREFIX}: decay: expected {choice(_decays)}, found {values['decay'][:80]!r}")
     start_ns, step_ns = _number(values, "start_ns", _MAX_NS), _number(values, "step_ns", _MAX_NS)
     chunk = ActionChunk(actions.astype(np.float64), embodiment.action_names, start_ns, step_ns, start_ns)
     validate_chunk(chunk, embodiment.action_names)
