@@ -24,7 +24,7 @@ def jitter(
 ) -> None:
     """How late command_node's control ticks are at 100 Hz and 1 kHz, idle and with everything else running.
 
-    Real processes: a mock robot and a command_node that executes four chunks a second, in all rounds the same. Loaded: a policy_node
+    Real processes: a mock robot and a command_node that executes two chunks a second, in all rounds the same. Loaded: a policy_node
     infers, a process publishes 3 cameras 640x480 at 30 Hz, and a recorder_node keeps their images. Rounds in turns; the ratio is the
     median of the pairs. The baseline is a loop with its inference in the same Python process, and nothing else beside it.
     """

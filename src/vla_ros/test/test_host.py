@@ -165,6 +165,30 @@ def test_an_urgent_timer_does_not_wait_for_messages_and_others_do() -> None:
     assert host.timers[1].lateness.read().max_us == 2000.0
 
 
+def test_what_comes_just_before_an_urgent_timer_is_taken_behind_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    host = SlowMessages()
+    slept_s: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        slept_s.append(seconds)
+        host.now_ns_ += round(seconds * 1e9)
+
+    monkeypatch.setattr("vla_ros.real_time.time.sleep", sleep)
+    host.timers = [ros_host.Timer(10 * MS, lambda _: host.order.append("urgent"), urgent=True)]
+    pacer = RealTimePacer()
+    pacer.clock = host  # type: ignore[assignment]
+    pacer.turn(host)  # type: ignore[arg-type]
+    host.now_ns_, host.waiting = 9_400_000, ["message"]
+    pacer.turn(host)  # type: ignore[arg-type]
+    assert host.order == ["urgent", "urgent", "message"]
+    assert slept_s == pytest.approx([0.6e-3])
+    assert host.timers[0].lateness.read().max_us == 0.0
+
+    host.now_ns_, host.waiting = 18_500_000, ["early enough"]
+    pacer.turn(host)  # type: ignore[arg-type]
+    assert host.order[3:] == ["early enough", "urgent"]
+
+
 def echo_chain(running: Running, seed: int, ticks: int) -> list[tuple[int, int, int]]:
     """Runs source (leader) -> doubler -> adder in lockstep with random delays in every handler.
 
