@@ -18,15 +18,17 @@ _BASELINE_HZ = 100.0
 def jitter(
     pairs: Annotated[int, typer.Option(min=1, help="Pairs of an idle and a loaded round, at each rate.")] = 5,
     window: Annotated[float, typer.Option(min=2, help="Seconds of a round.")] = 10,
-    policy: Annotated[Path | None, typer.Option(help="Checkpoint that infers; default: checkpoints/pick_place.")] = None,
+    policy: Annotated[
+        Path | None, typer.Option(help="Checkpoint that infers; default: checkpoints/pick_place.")
+    ] = None,
     folder: Annotated[Path | None, typer.Option(help="Where episodes go; a temporary folder by default.")] = None,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the figures here.")] = None,
 ) -> None:
     """How late command_node's control ticks are at 100 Hz and 1 kHz, idle and with everything else running.
 
-    Real processes: a mock robot and a command_node that executes two chunks a second, in all rounds the same. Loaded: a policy_node
-    infers, a process publishes 3 cameras 640x480 at 30 Hz, and a recorder_node keeps their images. Rounds in turns; the ratio is the
-    median of the pairs. The baseline is a loop with its inference in the same Python process, and nothing else beside it.
+    Real processes: a mock robot and a command_node that executes two chunks a second, in all rounds the same. Loaded: a
+    policy_node infers, a process publishes 3 cameras 640x480 at 30 Hz, and a recorder_node keeps their images. Rounds in turns;
+    the ratio is the median of the pairs. The baseline is a loop with its inference in the same Python process, and nothing else.
     """
     import numpy as np
 

@@ -76,7 +76,9 @@ def _in_turns(
     with torch.inference_mode():
         for _ in range(_WARM_UP + rounds):
             plain = _timed(case, lambda: predict(network, inputs))
-            guided = _timed(case, lambda: mixed(network, lambda: network.predict_continuing(inputs, previous, guidance)))
+            guided = _timed(
+                case, lambda: mixed(network, lambda: network.predict_continuing(inputs, previous, guidance))
+            )
             found.append((plain, guided))
     return found[_WARM_UP:]
 

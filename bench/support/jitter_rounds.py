@@ -124,7 +124,9 @@ def rounds(folder: Path, rate_hz: float, pairs: int, window_s: float, policy: Pa
 def one_process(folder: Path, rate_hz: float, window_s: float, policy: Path) -> np.ndarray:
     """How late the ticks of a loop are that has its inference beside it in the same process [us]."""
     log = folder / "one_process.npy"
-    with Child(["bench.support.one_process", str(policy), str(rate_hz), str(log)], _environment(), folder / "one.log") as child:
+    with Child(
+        ["bench.support.one_process", str(policy), str(rate_hz), str(log)], _environment(), folder / "one.log"
+    ) as child:
         child.wait_until_ready()
         time.sleep(window_s)
     return np.asarray(np.load(log)[:, 1] * 1e-3)
@@ -149,9 +151,7 @@ def _embodiment(folder: Path, rate_hz: float) -> Path:
 def _timed(process: Process, log: Path) -> Process:
     """The same command_node, but its ticks are written down."""
     parameters = {**process.parameters, "lateness_file": str(log)}
-    return dataclasses.replace(
-        process, package="bench.support", executable="timed_command_node", parameters=parameters
-    )
+    return dataclasses.replace(process, package="bench.support", executable="timed_command_node", parameters=parameters)
 
 
 def _environment(domain_id: int | None = None) -> dict[str, str]:
@@ -176,7 +176,9 @@ def _load(operator: Any, environment: Mapping[str, str], folder: Path, found: Ro
         said = operator.policy.message
         chunks = operator.end_policy(goal).chunks
         if not chunks:
-            raise RuntimeError(f"expected chunks to be inferred in a loaded round, found none: {said or 'nothing was said'}")
+            raise RuntimeError(
+                f"expected chunks to be inferred in a loaded round, found none: {said or 'nothing was said'}"
+            )
         found.chunks += chunks
         Path(operator.stop_episode().path).unlink()
         found.recorded += 1
@@ -213,7 +215,9 @@ def _window(operator: Any, window_s: float, found: Rounds, loaded: bool) -> tupl
     time.sleep(window_s)
     status = operator.command
     if status.state != status.RUNNING:
-        raise RuntimeError(f"expected command_node to execute chunks all the time, found {status.message or status.state}")
+        raise RuntimeError(
+            f"expected command_node to execute chunks all the time, found {status.message or status.state}"
+        )
     missed = status.deadline_misses - missed
     found.missed_loaded += missed if loaded else 0
     found.missed_idle += 0 if loaded else missed

@@ -18,7 +18,8 @@ def test_a_reading_is_of_what_came_since_the_one_before() -> None:
 
 def test_nothing_is_known_before_the_first_tick() -> None:
     found = LatenessMeter().read()
-    assert math.isnan(found.p50_us) and math.isnan(found.max_us)
+    assert math.isnan(found.p50_us)
+    assert math.isnan(found.max_us)
 
 
 def test_what_nobody_reads_does_not_fill_the_memory(monkeypatch) -> None:

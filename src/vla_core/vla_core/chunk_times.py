@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from dataclasses import dataclass
+from itertools import pairwise
 
 from vla_core.action_chunk import ActionChunk
 
@@ -60,7 +61,7 @@ class ChunkTimes:
     def stages_ms(self) -> tuple[float | None, ...]:
         """How long each of ``STAGES`` took, and then all of it [ms]; None where one end of it is not known."""
         stamps = self.stations_ns
-        pairs = [*zip(stamps, stamps[1:], strict=False), (stamps[0], stamps[-1])]
+        pairs = [*pairwise(stamps), (stamps[0], stamps[-1])]
         return tuple((end - begin) * 1e-6 if begin and end else None for begin, end in pairs)
 
 

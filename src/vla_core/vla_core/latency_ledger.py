@@ -11,7 +11,27 @@ from numpy.typing import NDArray
 from vla_core.chunk_times import STAGES, TOTAL, ChunkTimes
 
 _KEPT = 10_000  # newest values of a stage, for percentiles
-_EDGES_MS = (0.0, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 40.0, 50.0, 75.0, 100.0, 150.0, 200.0, 300.0, 500.0, 1000.0)
+_EDGES_MS = (
+    0.0,
+    0.1,
+    0.2,
+    0.5,
+    1.0,
+    2.0,
+    5.0,
+    10.0,
+    20.0,
+    30.0,
+    40.0,
+    50.0,
+    75.0,
+    100.0,
+    150.0,
+    200.0,
+    300.0,
+    500.0,
+    1000.0,
+)
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
-"""Tables of an episode file that grow while it is recorded and that not every episode has: ``/vla/ledger`` and ``/vla/states``.
+"""Tables of an episode file, which grow while it is recorded and which not every episode has: ``/vla/ledger``, ``/vla/states``.
 
-A table is a group with a dataset for each column. A column of texts is kept as numbers into a JSON list in the group's attributes.
+A table is a group with a dataset for each column. Of a column of texts there are numbers, and a JSON list in the attributes.
 """
 
 from __future__ import annotations
@@ -48,9 +48,7 @@ class TableSpec:
         return {**self.numbers, **dict.fromkeys(self.texts, "uint32"), **dict.fromkeys(self.flags, "uint8")}
 
 
-LEDGER = TableSpec(
-    "vla/ledger", ChunkTimes, {"sequence": "uint64", **dict.fromkeys(STATIONS, "int64")}, ("policy_id",)
-)
+LEDGER = TableSpec("vla/ledger", ChunkTimes, {"sequence": "uint64", **dict.fromkeys(STATIONS, "int64")}, ("policy_id",))
 STATES = TableSpec("vla/states", CommandState, {"stamp_ns": "int64"}, ("state", "message"), ("intervention",))
 TABLES = (LEDGER, STATES)
 
@@ -89,7 +87,7 @@ class Tables:
         """Rows that are whole in the file."""
         if spec.group not in self._file:
             return 0
-        return min(self._file[f"{spec.group}/{name}"].shape[0] for name in spec.dtypes)
+        return min(int(self._file[f"{spec.group}/{name}"].shape[0]) for name in spec.dtypes)
 
     def trim(self) -> None:
         """Cuts what a flush that was not completed left."""
