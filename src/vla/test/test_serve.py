@@ -25,7 +25,7 @@ from vla_policy_node.remote import RemotePolicy, remote_policy
 
 FR3 = load_embodiment(checkout() / "config" / "embodiments" / "fr3_sim.yaml")
 SHIPPED = checkout() / "checkpoints" / "pick_place"
-LONG_S = 120.0
+LONG_S = 300.0
 
 
 @pytest.fixture
