@@ -170,7 +170,7 @@ def _load(operator: Any, environment: Mapping[str, str], folder: Path, found: Ro
     recorder = Child(["vla_recorder.recorder_node", "--ros-args", *given], environment, folder / "recorder.log")
     with source, recorder:
         source.wait_until_ready()
-        operator.wait_until(lambda: _recorder_began(operator), "a recorder that records")
+        operator.wait_until(lambda: _recorder_began(operator), "a recorder that records", _READY_S)
         goal = operator.start_policy()
         yield
         said = operator.policy.message

@@ -25,12 +25,13 @@ class RealTimePacer:
         return
 
     def turn(self, host: NodeHost) -> None:
-        now_ns = self.clock.now_ns()
-        due = min((timer.due_ns or now_ns for timer in host.timers), default=now_ns + _LONGEST_WAIT_NS)
-        host.wait(min(due - now_ns, _LONGEST_WAIT_NS), for_all=False)
         urgent = [timer for timer in host.timers if timer.urgent]
-        if not self._fire(urgent) and (left_ns := self._until(urgent)) < _SLACK_NS:
-            time.sleep(left_ns * 1e-9)  # what has come would be in the way of the next tick: it is taken behind it
+        quiet_ns = self._until(urgent) - _SLACK_NS
+        if quiet_ns > 0:
+            host.wait(min(quiet_ns, self._until(host.timers)), for_all=False)
+        if (left_ns := self._until(urgent)) < _SLACK_NS:
+            # not by the middleware, whose locks other threads hold; and what comes now is taken behind the tick
+            time.sleep(left_ns * 1e-9)
             self._fire(urgent)
         host.run_jobs()
         for entry in host.topics:
@@ -41,16 +42,13 @@ class RealTimePacer:
         self._fire(host.timers)
 
     def _until(self, timers: Sequence[Timer]) -> int:
-        """Time until the first of the timers is due [ns]."""
+        """Time until the first of the timers is due, and at most 20 ms [ns]."""
         now_ns = self.clock.now_ns()
-        return max(0, min((timer.due_ns or now_ns for timer in timers), default=now_ns + _LONGEST_WAIT_NS) - now_ns)
+        due_ns = min((timer.due_ns or now_ns for timer in timers), default=now_ns + _LONGEST_WAIT_NS)
+        return min(max(0, due_ns - now_ns), _LONGEST_WAIT_NS)
 
-    def _fire(self, timers: Sequence[Timer]) -> bool:
-        """Serves those that are due. Returns whether there was one."""
-        served = False
+    def _fire(self, timers: Sequence[Timer]) -> None:
         for timer in timers:
             late_ns = timer.fire(self.clock.now_ns())
             if late_ns is not None:
                 timer.lateness.note(late_ns)
-                served = True
-        return served

@@ -72,7 +72,7 @@ def stage_histogram(name: str, figures: Mapping[str, Any]) -> Plot:
         axes.set_ylabel("chunks")
     p50, longest = figures["p50_ms"], figures["max_ms"]
     tail = f", at most {longest:.0f}" if longest > 1.01 * p50 else ""
-    return Plot(f"{name}: {p50:.1f} ms{tail}", drawn.svg)
+    return Plot(f"{'in all' if name == TOTAL else name}: {p50:.1f} ms{tail}", drawn.svg)
 
 
 def timeline_plot(rows: Sequence[tuple[str, Sequence[Span]]]) -> Plot:
