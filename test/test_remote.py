@@ -13,7 +13,7 @@ import yaml
 from foreign_servers import OpenpiServer
 from guarded import Guarded, Watch
 from served import Served
-from support import Nodes, with_parameters
+from support import Nodes, eventually, with_parameters
 from vla_msgs.msg import CommandStatus, PolicyStatus
 
 from vla.graph import Bringup, bringup_graph
@@ -42,6 +42,13 @@ class Remote(Guarded):
         raise AssertionError(f"expected {state} and '{message}', found {command.state} and '{policy.message}'")
 
 
+def appeared(watch: Watch) -> Watch:
+    """Waits until every process has come up, however busy the machine is with other things."""
+    for status in (names.SIM_STATUS, names.COMMAND_STATUS, names.POLICY_STATUS):
+        eventually(lambda: watch.host.node.count_publishers(status), 300.0)  # noqa: B023  it is called at once
+    return watch
+
+
 @pytest.fixture
 def robot() -> Iterator[Remote]:
     with Served("--policy", "fake") as server:
@@ -52,7 +59,7 @@ def robot() -> Iterator[Remote]:
             Operator(supervisor.check) as operator,
             Nodes() as nodes,
         ):
-            watch = nodes.start("watch", Watch, lockstep=True)
+            watch = appeared(nodes.start("watch", Watch, lockstep=True))
             remote = Remote(operator, watch, server=server)
             operator.listen(PolicyStatus, names.POLICY_STATUS, remote.policy_statuses.append, qos.latched())
             operator.reset_world(1)
@@ -112,7 +119,7 @@ def test_a_server_of_openpis_moves_the_robot(tmp_path: Path) -> None:
             Operator(supervisor.check) as operator,
             Nodes() as nodes,
         ):
-            robot = Guarded(operator, nodes.start("watch", Watch, lockstep=True))
+            robot = Guarded(operator, appeared(nodes.start("watch", Watch, lockstep=True)))
             operator.listen(PolicyStatus, names.POLICY_STATUS, robot.policy_statuses.append, qos.latched())
             operator.reset_world(1)
             robot.run(0.4)
