@@ -238,7 +238,7 @@ class TestTeleoperator:
 
     def test_one_that_is_far_from_the_arm_or_not_finite_does_not_get_it(self) -> None:
         arm = Arm(self.EMBODIMENT).arm()
-        with pytest.raises(ChunkError, match="starts 0.80 from the arm in fr3_joint1"):
+        with pytest.raises(ChunkError, match=r"starts 0\.80 from the arm in fr3_joint1"):
             arm.executor.teleoperate(np.array([*(HOME + 0.8), 0.04]), arm.now_ns)
         with pytest.raises(ChunkError, match="expected a finite number"):
             arm.executor.teleoperate(np.array([np.nan, *HOME[1:], 0.04]), arm.now_ns)

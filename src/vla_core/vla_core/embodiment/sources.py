@@ -46,8 +46,8 @@ class Camera:
     message: ``image`` for ``sensor_msgs/msg/Image``, ``compressed`` for ``sensor_msgs/msg/CompressedImage``.
     images: how they are kept in an episode: ``raw``, ``jpeg``, or compressed without loss.
     jpeg_quality: of images that are not JPEG already [1..100].
-    frozen_after_ms: for how long an image may repeat with new stamps before the camera counts as frozen, and its images are refused
-        [ms]; 0: for ever. A true camera's noise never repeats; a rendered image may.
+    frozen_after_ms: for how long an image may repeat with new stamps before the camera counts as frozen, and is refused [ms];
+        0: for ever. A true camera's noise never repeats; a rendered image may.
     """
 
     topic: Topic

@@ -21,7 +21,8 @@ def region_of(embodiment: Embodiment, model: KinematicModel | None = None) -> Re
         EmbodimentMismatch, ConfigError: the model does not fit, or cannot be read.
     """
     settings = embodiment.kinematics
-    of_joints = embodiment.arm.kind != "cartesian_pose"  # whose axes are bounded by the workspace, and which knows no joints
+    # a Cartesian controller's axes are bounded by the workspace already, and it knows no joints
+    of_joints = embodiment.arm.kind != "cartesian_pose"
     if settings is None or not of_joints or (settings.workspace is None and not settings.self_distance):
         return None
     model = model or KinematicModel(embodiment)
