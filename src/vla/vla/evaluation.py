@@ -24,7 +24,7 @@ class EpisodeResult:
         chunks_discarded: chunks that took longer than they were conditioned on, at either node.
         chunks_late: chunks that came when nothing was meant any more.
         ticks_starved: control ticks without an action while the policy ran.
-        commands: trajectories or commands sent.
+        command_rate_hz: control ticks per second that decided what is commanded, at the end of the run [Hz].
         stale_observations: inferences refused because a stream was too old or missing.
         quality: what the controller was commanded, at 1 kHz.
     """
@@ -38,7 +38,7 @@ class EpisodeResult:
     chunks_discarded: int
     chunks_late: int
     ticks_starved: int
-    commands: int
+    command_rate_hz: float
     stale_observations: int
     quality: CommandQuality
 
@@ -89,7 +89,7 @@ class Evaluation:
             "rms_jerk": quality.rms_jerk,
             "commanded_cycles": quality.samples,
             "policy_latency_ms": dataclasses.asdict(self.latency_ms),
-            "command_rate_hz": sum(e.commands for e in self.episodes) / running_s if running_s else 0.0,
+            "command_rate_hz": sum(e.command_rate_hz for e in self.episodes) / count if count else 0.0,
             "stale_observations": sum(e.stale_observations for e in self.episodes),
             "chunks": sum(e.chunks for e in self.episodes),
             "chunks_refused": sum(e.chunks_refused for e in self.episodes),

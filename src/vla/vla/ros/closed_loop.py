@@ -53,7 +53,8 @@ def run_episode(
     if hooks is not None:
         hooks.began()
     run = operator.run_simulation(limit_s, until_success=True)
-    fault = operator.command.message if operator.command.state == CommandStatus.FAULT else ""
+    running = operator.command
+    fault = running.message if running.state == CommandStatus.FAULT else ""
     if hooks is not None:
         hooks.ended(run.success)
     operator.end_policy(goal)
@@ -75,7 +76,7 @@ def run_episode(
         chunks_discarded=policy.chunks_discarded + command.chunks_discarded,
         chunks_late=command.chunks_late,
         ticks_starved=command.ticks_starved,
-        commands=command.commands_sent,
+        command_rate_hz=running.command_rate_hz,
         stale_observations=policy.stale_observations,
         quality=quality_of(sim),
     )

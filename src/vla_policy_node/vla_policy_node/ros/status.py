@@ -37,14 +37,16 @@ class CommandStatusTopic:
         self._strategy = strategy
         self._ticks = ticks
         self._use = UseMeter(executor.axes.limits)
-        self._sent_at_status = (0, 0)  # commands sent and time of the last status [ns]
+        self._decided = 0  # ticks since the last status
+        self._told_ns = 0  # when that was
         self._status = host.publisher(CommandStatus, names.COMMAND_STATUS, qos.latched())
         self._diagnostics = host.publisher(DiagnosticArray, "/diagnostics", qos.command())
         host.every(_STATUS_NS, self.publish)
         host.every(_DIAGNOSTICS_NS, self._diagnose)
 
     def note(self, plan: MotionPlan, now_ns: int) -> None:
-        """Takes the plan that is executed at a tick, for the use of the limits."""
+        """Takes the plan that a tick has decided on: for the use of the limits, and the rate of commands."""
+        self._decided += 1
         self._use.note(plan, now_ns)
 
     def publish(self, now_ns: int) -> None:
@@ -113,12 +115,13 @@ class CommandStatusTopic:
         return self._ticks.missed + self._executor.counters.plans_withdrawn
 
     def _command_rate(self, now_ns: int) -> float:
-        """Commands per second since the last status [Hz]."""
-        sent, (sent_before, then_ns) = self._executor.counters.commands_sent, self._sent_at_status
-        self._sent_at_status = (sent, now_ns)
-        if now_ns <= then_ns or sent < sent_before:
-            return 0.0
-        return (sent - sent_before) / ((now_ns - then_ns) * 1e-9)
+        """Ticks per second that decided what is commanded, since the last status [Hz].
+
+        A controller of trajectories is told only what changes; what is commanded is decided at every tick all the same.
+        """
+        decided, then_ns = self._decided, self._told_ns
+        self._decided, self._told_ns = 0, now_ns
+        return decided / ((now_ns - then_ns) * 1e-9) if now_ns > then_ns else 0.0
 
 
 def _doubles(values: Iterable[float]) -> array[float]:
