@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import itertools
 
@@ -136,7 +137,20 @@ def test_a_command_that_is_not_a_number_is_dropped_and_counted(robot: SimulatedR
     assert log.position == pytest.approx(np.tile(start, (50, 1)), abs=1e-3)
 
 
-def test_a_blocked_arm_stops_instead_of_pushing_on(robot: SimulatedRobot) -> None:
+def with_path_tolerance(controllers: ControllersFile, tolerance: float) -> ControllersFile:
+    """The arm's controller gives up a path that the arm is farther away from than this, in any joint [rad]."""
+    parameters = copy.deepcopy(dict(controllers.parameters))
+    for joint in JOINTS:
+        parameters["fr3_arm_controller"]["constraints"][joint]["trajectory"] = tolerance
+    return dataclasses.replace(controllers, parameters=parameters)
+
+
+def test_a_blocked_arm_whose_controller_has_a_tolerance_stops_instead_of_pushing_on(
+    fr3: RobotModel, task: PickPlace, controllers: ControllersFile
+) -> None:
+    strict = with_path_tolerance(controllers, 0.2)
+    robot = SimulatedRobot(MujocoPlant(fr3, task.objects()), strict, task.world(0), START_NS)
+    robot.start("joint_state_broadcaster", "fr3_arm_controller")
     send(robot, robot.hardware.position + np.array([0.0, 1.2, 0.0, 0.0, 0.0, 0.0, 0.0]), 2.0)  # into the table
     log = robot.run(2500)
     assert np.abs(log.command - log.position).max() < 0.3
