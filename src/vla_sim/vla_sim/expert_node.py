@@ -79,7 +79,7 @@ class ExpertNode:
         self._seed = message.seed
 
     def _on_command_status(self, message: CommandStatus, receive_ns: int) -> None:
-        self._others_command = message.state != CommandStatus.READY
+        self._others_command = message.state not in (CommandStatus.UNCONFIGURED, CommandStatus.READY)
 
     def _on_act(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
         now_ns = self._host.clock.now_ns()
