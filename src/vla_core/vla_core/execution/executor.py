@@ -11,13 +11,11 @@
 
 SHADOW is ARMED and RUNNING together with nothing sent. Every plan that leaves ends at rest, so that silence from this side
 stops the arm; holding and a fault plan the stop at once. While a teleoperator's stream is live, it is followed in place of the
-chunks, which are still checked and counted.
+chunks, which are still checked for what is malformed.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from enum import Enum
 from typing import NoReturn
 
 import numpy as np
@@ -27,15 +25,17 @@ from vla_core.action_spaces import Resolved
 from vla_core.chunking.curve import Reference
 from vla_core.embodiment import Embodiment
 from vla_core.errors import ChunkDiscarded, ChunkError, LimitError
-from vla_core.execution.acceptance import distant, overtaken, untimely
+from vla_core.execution.acceptance import distant
 from vla_core.execution.axes import Axes
 from vla_core.execution.faults import Fault, FaultName
 from vla_core.execution.gripper import GripperTarget, gripper_target
+from vla_core.execution.intake import ChunkIntake
 from vla_core.execution.permission import Permission
+from vla_core.execution.state import Counters, ExecutorState, Output
 from vla_core.execution.teleoperation import Teleoperation
 from vla_core.motion.polynomial import Array, State
 from vla_core.motion.region import Region
-from vla_core.motion.smoother import Smoothed, Smoother
+from vla_core.motion.smoother import Smoother
 from vla_core.motion.speed import SpeedScaled
 from vla_core.motion.standing import Standing
 from vla_core.motion.velocity_smoother import VelocitySmoother
@@ -45,53 +45,8 @@ _MS = 1_000_000
 _STANDING = 0.05  # slower than this is standing still [rad/s or m/s]
 _ON_ITS_WAY = 0.25  # share of the lead that a plan may need from here to the controller
 _APPROACHED = 0.03  # nearer than this to what is asked for, the approach is over [rad or m]
-
-
-class ExecutorState(Enum):
-    """Of a command_node. UNCONFIGURED: it has no executor, or one that was deactivated."""
-
-    UNCONFIGURED = 0
-    READY = 1
-    SHADOW = 2
-    ARMED = 3
-    RUNNING = 4
-    HOLDING = 5
-    FAULT = 6
-
-
 _IDLE = (ExecutorState.UNCONFIGURED, ExecutorState.READY)
 _COMMANDING = (ExecutorState.ARMED, ExecutorState.RUNNING, ExecutorState.HOLDING)
-
-
-@dataclass(frozen=True)
-class Output:
-    """What a tick decided.
-
-    smoothed: the motion; ``smoothed.changed`` says whether it must be sent.
-    gripper: new gripper target, to be sent once [m per finger]; None if it stays.
-    send: False in shadow mode, where everything is decided and nothing leaves.
-    """
-
-    smoothed: Smoothed
-    gripper: float | None
-    send: bool
-
-
-@dataclass
-class Counters:
-    """What happened since arming.
-
-    chunks_refused: all that were not used; chunks_discarded: those of them that came later than they were conditioned on.
-    chunks_late: came when nothing was meant any more. ticks_starved: control ticks without a reference while a policy ran.
-    """
-
-    chunks_accepted: int = 0
-    chunks_refused: int = 0
-    chunks_discarded: int = 0
-    chunks_late: int = 0
-    ticks_starved: int = 0
-    plans_withdrawn: int = 0
-    commands_sent: int = 0
 
 
 class Executor:
@@ -124,9 +79,7 @@ class Executor:
         self._gripper: GripperTarget | None = None
         self._shadow = False
         self._chunks_expected = False
-        self._hindrance: Fault | None = None
-        self._hindered_ns = 0
-        self._newest_observation_ns: int | None = None
+        self._intake = ChunkIntake(embodiment)
         self._starved_since_ns: int | None = None
         self._approaching = True
         self._gives_way: Standing | None = None
@@ -271,8 +224,8 @@ class Executor:
         self._chunks_expected = expected
         if hindrance is None:
             self._unhinder()
-        elif self._hindrance is None:
-            self._hindrance, self._hindered_ns = hindrance, now_ns
+        elif self._intake.hindrance is None:
+            self._intake.hinder(hindrance, now_ns)
             if self.state in (ExecutorState.RUNNING, ExecutorState.SHADOW) and not self.intervention:
                 self._forget_chunks()
                 self.message = hindrance.message
@@ -292,11 +245,9 @@ class Executor:
             raise
         if self.state is ExecutorState.HOLDING or self.intervention:
             return
-        wrong_time = untimely(chunk, self.embodiment, now_ns) or overtaken(chunk, self._newest_observation_ns)
-        if self._hindrance is not None and chunk.observation_ns > self._hindered_ns:
+        if self._intake.overcomes_hindrance(chunk):
             self._unhinder()
-        hindered = self._hindrance.message if self._hindrance else ""
-        if reason := hindered or wrong_time:
+        if reason := self._intake.refusal(chunk, now_ns):
             self._refuse(reason)
         resolved = self._in_axes(chunk)
         chunk = resolved.chunk
@@ -311,7 +262,7 @@ class Executor:
             raise
         if self._smoother is not None:
             self._smoother.renew()
-        self._newest_observation_ns = chunk.observation_ns
+        self._intake.taken(chunk)
         self.counters.chunks_accepted += 1
         self.counters.chunks_late += self._starved_since_ns is not None
         if self.state is ExecutorState.ARMED:
@@ -441,7 +392,7 @@ class Executor:
         silence_ms = self.embodiment.safety.silence_ms
         if now_ns - self._starved_since_ns > silence_ms * _MS:
             sentence = f"no usable action for {silence_ms:.0f} ms although the policy is running; the arm was stopped"
-            self.fault(self._hindrance or Fault(FaultName.STARVED, sentence))
+            self.fault(self._intake.hindrance or Fault(FaultName.STARVED, sentence))
 
     def _watch_approach(self, reference: Reference | None, now_ns: int) -> None:
         """What is asked for first is approached slowly."""
@@ -459,9 +410,10 @@ class Executor:
         return self._gripper.update(action) if np.isfinite(action) else None
 
     def _unhinder(self) -> None:
-        if self._hindrance is not None and self.message == self._hindrance.message:
-            self.message = "" if self.fault_name is None else self.message
-        self._hindrance = None
+        hindrance = self._intake.hindrance
+        if hindrance is not None and self.fault_name is None and self.message == hindrance.message:
+            self.message = ""
+        self._intake.hindrance = None
 
     def _begin_anew(self) -> None:
         """Forgets what was asked for: what comes next is the first."""
@@ -470,7 +422,7 @@ class Executor:
 
     def _forget_chunks(self) -> None:
         self.scheduler.reset()
-        self._newest_observation_ns = None
+        self._intake.forget()
         self._starved_since_ns = None
         self._approaching = True
 
