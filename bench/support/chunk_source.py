@@ -1,7 +1,8 @@
 """A process that sends chunks of a slow wave at a steady rate, and does next to nothing: ``python -m bench.support.chunk_source
 EMBODIMENT PERIOD_S POSITION...``.
 
-Stands in for a policy where a command_node shall have the same chunks to execute whether something is inferred or not.
+Stands in for a policy where a command_node shall have the same chunks to execute whether something is inferred or not, and for a
+controller that its commands reach.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import rclpy
+from std_msgs.msg import Float64MultiArray
 from vla_msgs.msg import ActionChunk
 
 from bench.support.processes import READY
@@ -22,6 +24,8 @@ from vla_core.steps import blank_observation
 from vla_policy_node.fake import FakePolicy
 from vla_ros import names, qos
 from vla_ros.codecs.chunks import chunk_message
+
+COMMANDS = "/bench/commands"
 
 
 def main() -> None:
@@ -32,6 +36,7 @@ def main() -> None:
     rclpy.init(signal_handler_options=rclpy.SignalHandlerOptions.NO)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     node = rclpy.create_node("bench_chunk_source")
+    node.create_subscription(Float64MultiArray, COMMANDS, lambda _: None, qos.command())
     publisher = node.create_publisher(ActionChunk, names.ACTION_CHUNK, qos.command())
     policy = FakePolicy(embodiment)
     print(READY, flush=True)

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import yaml
 
+from bench.support.chunk_source import COMMANDS
 from bench.support.processes import Child
 from bench.support.robot import Robot, write_embodiment
 from vla.environment import child_environment, reserved_domain_id
@@ -137,13 +138,18 @@ def _p(values: np.ndarray, percent: float) -> float:
 
 
 def _embodiment(folder: Path, rate_hz: float) -> Path:
-    """The simulated FR3 with another control rate. It is patient: the mock robot gets what processor time there is left."""
+    """The simulated FR3, told where to be at every control tick.
+
+    It is patient, and its commands go to the process that sends the chunks: the mock robot gets what processor time there is
+    left, and would follow in jumps, which command_node takes for a fault.
+    """
     path = folder / "robot.yaml"
     base = named_config("embodiments", "fr3_sim")
     patient = dict.fromkeys(
         ("max_observation_age_ms", "silence_ms", "joint_state_timeout_ms", "controller_timeout_ms"), _PATIENCE_MS
     )
-    changed = {"motion": {"control_rate_hz": rate_hz}, "safety": patient}
+    arm = {"name": "fr3_forward_controller", "kind": "forward_command", "topic": COMMANDS}
+    changed = {"motion": {"control_rate_hz": rate_hz}, "safety": patient, "arm": arm}
     path.write_text(yaml.safe_dump({"extends": str(base), **changed}))
     return path
 

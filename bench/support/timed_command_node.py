@@ -41,9 +41,7 @@ class TimedCommandNode(CommandNode):
         super().__init__(host)
         self._file = Path(str(host.node.declare_parameter("lateness_file", "").value))
         self._log = LatenessLog()
-        for timer in host.timers:
-            if timer.urgent:  # the control ticks
-                timer.lateness = self._log
+        self._ticks.lateness = self._log
 
     def close(self) -> None:
         super().close()

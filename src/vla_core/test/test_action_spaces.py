@@ -12,6 +12,7 @@ from scipy.spatial.transform import Rotation
 
 from vla_core.action_chunk import ActionChunk
 from vla_core.action_spaces import CommandedHistory, command_space
+from vla_core.action_spaces.cartesian import pose_at
 from vla_core.embodiment import Embodiment, load_embodiment
 from vla_core.embodiment.schema import ArmController, Field, Joint, Kinematics, Range, Stream
 from vla_core.embodiment.spaces import ActionSpace, Box, CartesianLimit, CartesianLimits, Representation
@@ -238,7 +239,7 @@ def test_poses_for_a_cartesian_controller_are_positions_of_six_axes(poses) -> No
     found = space.resolve(chunk_of(robot, actions), lambda _: begun).chunk
     assert found.names == (*space.names, "gripper")
     for axes, place, turn in zip(found.actions, places, turns, strict=True):
-        there = space.pose(axes[:6])  # type: ignore[attr-defined]
+        there = pose_at(axes[:6], space.origin)  # type: ignore[attr-defined]
         np.testing.assert_allclose(there[0], place)
         np.testing.assert_allclose(to_matrix(there[1], "quaternion_xyzw"), turn, atol=1e-9)
 

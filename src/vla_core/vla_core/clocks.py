@@ -22,13 +22,19 @@ class SteadyWallClock:
     """System time when it was made, monotonic from there on: comparable with header stamps, and never steps.
 
     A later step of the system clock shows as :meth:`drift_ns` and does not move what was planned.
+
+    Args:
+        offset_ns: that of another process's clock on this machine, to go by that one.
+
+    Attributes:
+        offset_ns: what it is ahead of the monotonic clock [ns].
     """
 
-    def __init__(self) -> None:
-        self._offset_ns = time.time_ns() - time.monotonic_ns()
+    def __init__(self, offset_ns: int | None = None) -> None:
+        self.offset_ns = time.time_ns() - time.monotonic_ns() if offset_ns is None else offset_ns
 
     def now_ns(self) -> int:
-        return time.monotonic_ns() + self._offset_ns
+        return time.monotonic_ns() + self.offset_ns
 
     def at_system_time(self, system_ns: int) -> int:
         """What this clock showed at a time just passed, given as system time [ns]; never later than now."""

@@ -51,9 +51,12 @@ class CommandParameters:
     roughness: Annotated[float, Constraint(ge=0)] = field(
         default=5.0, metadata={"doc": "how strongly noise between the actions of a chunk is taken out; 0 not at all"}
     )
-    realtime_priority: Annotated[int, Constraint(ge=0, le=99)] = field(
+    realtime_priority: Annotated[int, Constraint(ge=0, le=98)] = field(
         default=40,
-        metadata={"doc": "SCHED_FIFO priority of the control loop, where permitted; 0: the usual scheduling"},
+        metadata={
+            "doc": "SCHED_FIFO priority of the control loop, where permitted; the process that streams commands has one "
+            "more; 0: the usual scheduling"
+        },
     )
 
 
@@ -71,12 +74,14 @@ class CommandNode:
         self._executor.set_speed(given.speed, 0)
         self._watch = RobotWatch(self._embodiment)
         self._policy_watch = PolicyWatch()
-        self._arm = arm_sink(host, self._embodiment, self._executor.axes.space)
         gripper = self._embodiment.gripper
         self._gripper = GripperSink(host, gripper) if gripper else None
         self._last: Output | None = None  # what the arm comes to rest by, after it was disarmed
-        ticks = host.every(round(1e9 / self._embodiment.motion.control_rate_hz), self._on_tick, urgent=True)
-        self._status = CommandStatusTopic(host, self._executor, given.strategy, ticks)
+        motion = self._embodiment.motion
+        decisions = host.every(motion.decision_period_ns, self._on_tick)
+        self._arm = arm_sink(host, self._embodiment, self._executor.axes.space, given.realtime_priority)
+        self._ticks = self._arm.ticks or decisions
+        self._status = CommandStatusTopic(host, self._executor, given.strategy, self._ticks)
         host.subscribe(ActionChunk, names.ACTION_CHUNK, self._on_chunk, qos.command())
         host.subscribe(PolicyStatus, names.POLICY_STATUS, self._on_policy_status, qos.latched())
         HumanTopics(host, self._embodiment, self._executor)
@@ -133,7 +138,7 @@ class CommandNode:
 
     def _on_tick(self, now_ns: int) -> None:
         before = self._executor.state
-        if self._executor.commanding and (found := self._watch.check(now_ns)):
+        if self._executor.commanding and (found := self._arm.fault(now_ns) or self._watch.check(now_ns)):
             self._executor.fault(found)
         output = self._executor.tick(now_ns)
         if output is not None:
@@ -177,7 +182,7 @@ class CommandNode:
         self._executor.disarm()
 
     def _come_to_rest(self, last: Output, now_ns: int) -> None:
-        """Sends what is left of the last plan to a controller that does not know it, and then gives the controllers back."""
+        """Goes on with the last plan where that is told bit by bit, and then gives the controllers back."""
         if last.send and self._executor.commanded_at(now_ns) is None:
             self._executor.counters.commands_sent += self._arm.send(last.smoothed.plan, False, now_ns)
         if now_ns > last.smoothed.plan.end_ns:

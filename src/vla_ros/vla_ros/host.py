@@ -118,15 +118,9 @@ class NodeHost:
         self._made.append(lambda: self.node.destroy_publisher(handle))
         return entry
 
-    def every(self, period_ns: int, handler: TimerHandler, urgent: bool = False) -> Timer:
-        """Runs ``handler(now_ns)`` in the loop at every whole multiple of the period.
-
-        Args:
-            period_ns: the period [ns].
-            handler: what to run.
-            urgent: whether, in real time, it goes before messages that wait. Else all that came before are delivered first.
-        """
-        timer = Timer(period_ns, handler, urgent)
+    def every(self, period_ns: int, handler: TimerHandler) -> Timer:
+        """Runs ``handler(now_ns)`` in the loop at every whole multiple of the period [ns], behind messages that came before."""
+        timer = Timer(period_ns, handler)
         self.timers.append(timer)
         return timer
 
@@ -175,6 +169,10 @@ class NodeHost:
         client = ActionClient(self.node, action_type, name, callback_group=self._control)
         self._made.append(client.destroy)
         return client
+
+    def at_the_end(self, undo: Callable[[], object]) -> None:
+        """Has :meth:`forget` undo something else that belongs to the node."""
+        self._made.append(undo)
 
     def forget(self) -> None:
         """Undoes everything that was declared: topics, timers, services and actions are gone. In the loop, or without it."""

@@ -65,15 +65,17 @@ class ManagedNode(LifecycleNode):  # type: ignore[misc]
         return self._done(lambda: self._existing.deactivate())
 
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
-        return self._done(self._discard)
+        return self._done(self.close)
 
     def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
-        return self._done(self._discard)
+        return self._done(self.close)
 
     def close(self) -> None:
-        """Closes the application, if there is one. The loop has stopped."""
+        """Closes the application, if there is one, and undoes what it made. In the loop, or when that has stopped."""
         if self._application is not None:
             self._application.close()
+            self._application = None
+        self.host.forget()
 
     @property
     def _existing(self) -> Managed:
@@ -83,11 +85,6 @@ class ManagedNode(LifecycleNode):  # type: ignore[misc]
 
     def _keep(self, application: Managed) -> None:
         self._application = application
-
-    def _discard(self) -> None:
-        self.close()
-        self._application = None
-        self.host.forget()
 
     def _done(self, work: Callable[[], None]) -> TransitionCallbackReturn:
         """Does it in the loop, where all handlers run; before the loop has begun, here."""

@@ -18,9 +18,8 @@ class Timer:
         lateness: how late its handler was called; for pacers of real time to fill.
     """
 
-    def __init__(self, period_ns: int, handler: TimerHandler, urgent: bool = False) -> None:
+    def __init__(self, period_ns: int, handler: TimerHandler) -> None:
         self.period_ns = period_ns
-        self.urgent = urgent
         self.due_ns: int | None = None
         self.missed = 0
         self.lateness = LatenessMeter()

@@ -18,7 +18,7 @@ from vla_ros import names, params, qos
 from vla_ros.host import NodeHost
 from vla_ros.nodes import run_node
 from vla_ros.robot.arm_state import ArmState
-from vla_ros.robot.sinks import GripperSink, JointTrajectorySink
+from vla_ros.robot.sinks import GripperSink, joint_trajectory_sink
 from vla_sim.expert import ExpertSettings, PickPlaceExpert
 from vla_sim.expert.pick_place import with_disturbance
 from vla_sim.models.robot_model import shipped_model
@@ -55,7 +55,7 @@ class ExpertNode:
         )
         self._expert = PickPlaceExpert(shipped_model("fr3"), JointLimits.of(embodiment), task.settings, settings)
         self._state = ArmState(host, embodiment)
-        self._arm = JointTrajectorySink(host, embodiment)
+        self._arm = joint_trajectory_sink(host, embodiment)
         self._gripper = GripperSink(host, embodiment.gripper)
         self._objects: dict[str, Pose] = {}
         self._seed = 0

@@ -33,6 +33,9 @@ class CartesianPoses:
         embodiment: with ``kinematics`` and ``cartesian``.
         model: its model, for where the tool is at arming.
 
+    Attributes:
+        origin: (3, 3) the tool's rotation at arming, from which those of the axes are told.
+
     Raises:
         EmbodimentMismatch: its actions are not poses, or it has no Cartesian limits.
     """
@@ -55,22 +58,18 @@ class CartesianPoses:
         )
         self._action = embodiment.action
         self._model = model
-        self._origin = np.eye(3)
+        self.origin = np.eye(3)
 
     def begin(self, position: Array) -> Array:
         """Where the tool is when the joints stand at a position; rotations are told from that one, from now on."""
-        place, self._origin = self._model.tcp_pose(position)
+        place, self.origin = self._model.tcp_pose(position)
         return np.concatenate([place, np.zeros(3)])
-
-    def pose(self, axes: Array) -> tuple[Array, Array]:
-        """Place (3,) [m] and quaternion x, y, z, w (4,) of the tool at a position of the axes."""
-        return axes[:3], Rotation.from_matrix(self._turn(axes)).as_quat(canonical=True)
 
     def resolve(self, chunk: ActionChunk, commanded: Commanded) -> Resolved:
         """See :class:`vla_core.action_spaces.space.CommandSpace`."""
         here = commanded(chunk.start_ns)
-        poses = poses_of(chunk, self._action, here[:3], self._turn(here))
-        turned = Rotation.from_matrix(poses.turns @ self._origin.T).as_rotvec()
+        poses = poses_of(chunk, self._action, here[:3], turned_by(here, self.origin))
+        turned = Rotation.from_matrix(poses.turns @ self.origin.T).as_rotvec()
         angles = np.linalg.norm(turned, axis=1)
         count = int(np.argmax(angles > _MOST_TURNED)) if (angles > _MOST_TURNED).any() else len(angles)
         shortened = ""
@@ -84,8 +83,15 @@ class CartesianPoses:
         axes = np.concatenate([poses.places, turned], axis=1)[:count]
         return Resolved(in_axes(chunk, AXES, axes, poses.gripper), shortened)
 
-    def _turn(self, axes: Array) -> Array:
-        return np.asarray(Rotation.from_rotvec(axes[3:6]).as_matrix() @ self._origin)
+
+def pose_at(axes: Array, origin: Array) -> tuple[Array, Array]:
+    """Place (3,) [m] and quaternion x, y, z, w (4,) of the tool, from its axes (6,) and its rotation (3, 3) at arming."""
+    return axes[:3], Rotation.from_matrix(turned_by(axes, origin)).as_quat(canonical=True)
+
+
+def turned_by(axes: Array, origin: Array) -> Array:
+    """Rotation (3, 3) of the tool at a position of the axes (6,), with that at arming."""
+    return np.asarray(Rotation.from_rotvec(axes[3:6]).as_matrix() @ origin)
 
 
 def _limits(position: CartesianLimit, rotation: CartesianLimit, low: Array, high: Array) -> JointLimits:

@@ -26,7 +26,7 @@ from vla_core.embodiment.sources import (
     Topic,
     Unit,
 )
-from vla_core.embodiment.spaces import ActionSpace, ArmController, CartesianLimits, Kinematics
+from vla_core.embodiment.spaces import TOLD_EVERY_TICK, ActionSpace, ArmController, CartesianLimits, Kinematics
 
 __all__ = [
     "SCHEMA",
@@ -212,6 +212,9 @@ class Safety:
     deadman: Deadman | None = None
 
 
+_DECISION_NS = 10_000_000
+
+
 @dataclass(frozen=True)
 class Motion:
     """Shares of the joints' limits that commands may use, and how far ahead motion is planned."""
@@ -222,10 +225,21 @@ class Motion:
     approach_share: Annotated[float, Constraint(gt=0, le=1)] = 0.2
     """of the velocity limits, on the way from where the arm is to where the first chunk begins"""
     control_rate_hz: Positive = 100.0
+    """of commands, where the controller is told where to be at every tick; what it is told is planned at 100 Hz at most"""
     look_ahead_ms: Positive = 100.0
     """a deviation from the reference is made good over this time"""
     lead_ms: NotNegative = 40.0
     """a new plan leaves the one that was sent this long after it is made, so that it arrives before it differs"""
+
+    @property
+    def control_period_ns(self) -> int:
+        """Between two commands [ns]."""
+        return round(1e9 / self.control_rate_hz)
+
+    @property
+    def decision_period_ns(self) -> int:
+        """Between two looks at what is asked for, and at what must stop the arm [ns]; plans take effect a lead later anyway."""
+        return max(self.control_period_ns, _DECISION_NS)
 
 
 @dataclass(frozen=True)
@@ -269,6 +283,11 @@ class Embodiment:
     def step_ns(self) -> int:
         """Time between two steps, and between two actions of a chunk [ns]."""
         return round(1e9 / self.steps.rate_hz)
+
+    @property
+    def told_in_ns(self) -> int:
+        """How far ahead of a tick the controller may have been told already where to be, when a plan comes just after it [ns]."""
+        return 2 * self.motion.control_period_ns if self.arm.kind in TOLD_EVERY_TICK else 0
 
     @cached_property
     def action_names(self) -> tuple[str, ...]:

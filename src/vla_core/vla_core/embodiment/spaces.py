@@ -30,6 +30,8 @@ ArmKind = Literal[
     "base_velocity",
     "base_path",
 ]
+TOLD_EVERY_TICK = ("forward_command", "forward_velocity", "joint_impedance", "cartesian_pose", "base_velocity")
+"""Controllers that are told at every control tick where to be; the others are told plans."""
 
 
 @dataclass(frozen=True)

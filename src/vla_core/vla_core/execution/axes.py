@@ -32,7 +32,6 @@ class Axes:
                 f"'{embodiment.name}': teleoperation: expected actions of the kind joint_position, found {embodiment.action.kind}"
             )
         self._motion = embodiment.motion
-        self._period_ns = round(1e9 / embodiment.motion.control_rate_hz)
         self._region = region
         self._history: CommandedHistory | None = None
 
@@ -58,7 +57,7 @@ class Axes:
             LimitError: they stand outside of their limits.
         """
         position = self.space.begin(joints)
-        self._history = CommandedHistory(position, now_ns, self._period_ns)
+        self._history = CommandedHistory(position, now_ns, self._motion.decision_period_ns)
         if self.have_positions:
             return Smoother(self.limits, self._motion, position, now_ns, self._region)
         return VelocitySmoother(self.limits, self._motion, position, now_ns)

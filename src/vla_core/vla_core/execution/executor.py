@@ -43,7 +43,7 @@ from vla_core.ports import ChunkScheduler
 
 _MS = 1_000_000
 _STANDING = 0.05  # slower than this is standing still [rad/s or m/s]
-_ON_ITS_WAY = 0.25  # share of the lead that a plan may need from here to the controller
+_ON_ITS_WAY = 0.25  # share of the lead that a plan may need from here to whoever tells it to the controller
 _APPROACHED = 0.03  # nearer than this to what is asked for, the approach is over [rad or m]
 _IDLE = (ExecutorState.UNCONFIGURED, ExecutorState.READY)
 _COMMANDING = (ExecutorState.ARMED, ExecutorState.RUNNING, ExecutorState.HOLDING)
@@ -74,7 +74,8 @@ class Executor:
         self._teleoperation = Teleoperation(embodiment.action_names, teleoperation.timeout_ms if teleoperation else 0)
         self.embodiment = embodiment
         self._joints = slice(0, len(self.axes.names))
-        self._on_its_way_ns = round(_ON_ITS_WAY * embodiment.motion.lead_ms * _MS)
+        told_in_ns = embodiment.told_in_ns
+        self._on_its_way_ns = told_in_ns + round(_ON_ITS_WAY * (embodiment.motion.lead_ms * _MS - told_in_ns))
         self._smoother: Smoother | VelocitySmoother | None = None
         self._gripper: GripperTarget | None = None
         self._shadow = False

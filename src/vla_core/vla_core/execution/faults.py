@@ -18,6 +18,7 @@ class FaultName(str, Enum):
     JOINT_STATES_GONE = "joint_states_gone"
     JOINT_STATES_MALFORMED = "joint_states_malformed"
     JOINT_JUMP = "joint_jump"
+    COMMANDS_LOST = "commands_lost"
     CONTROLLER_INACTIVE = "controller_inactive"
     TRACKING_ERROR = "tracking_error"
     EMERGENCY_STOP = "emergency_stop"

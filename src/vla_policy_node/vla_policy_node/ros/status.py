@@ -13,8 +13,8 @@ from vla_core.execution.use import UseMeter
 from vla_core.motion.plan import MotionPlan
 from vla_ros import names, qos
 from vla_ros.host import NodeHost
+from vla_ros.robot.command_stream import Ticks
 from vla_ros.time import to_time
-from vla_ros.timer import Timer
 
 _STATUS_NS = 100_000_000
 _DIAGNOSTICS_NS = 1_000_000_000
@@ -28,16 +28,17 @@ class CommandStatusTopic:
         host: of the node.
         executor: whose state it is.
         strategy: its name.
-        ticks: the timer of the control loop.
+        ticks: whose lateness is told: those of the commands, or of the decisions where there are no others.
     """
 
-    def __init__(self, host: NodeHost, executor: Executor, strategy: str, ticks: Timer) -> None:
+    def __init__(self, host: NodeHost, executor: Executor, strategy: str, ticks: Ticks) -> None:
         self._host = host
         self._executor = executor
         self._strategy = strategy
         self._ticks = ticks
         self._use = UseMeter(executor.axes.limits)
         self._decided = 0  # ticks since the last status
+        self._sent = 0  # commands until then
         self._told_ns = 0  # when that was
         self._status = host.publisher(CommandStatus, names.COMMAND_STATUS, qos.latched())
         self._diagnostics = host.publisher(DiagnosticArray, "/diagnostics", qos.command())
@@ -115,13 +116,14 @@ class CommandStatusTopic:
         return self._ticks.missed + self._executor.counters.plans_withdrawn
 
     def _command_rate(self, now_ns: int) -> float:
-        """Ticks per second that decided what is commanded, since the last status [Hz].
+        """Commands per second since the last status, or ticks that decided about them where those were more [Hz].
 
         A controller of trajectories is told only what changes; what is commanded is decided at every tick all the same.
         """
-        decided, then_ns = self._decided, self._told_ns
-        self._decided, self._told_ns = 0, now_ns
-        return decided / ((now_ns - then_ns) * 1e-9) if now_ns > then_ns else 0.0
+        sent_before, self._sent = self._sent, self._executor.counters.commands_sent
+        commands = max(self._decided, self._sent - sent_before)
+        then_ns, self._decided, self._told_ns = self._told_ns, 0, now_ns
+        return commands / ((now_ns - then_ns) * 1e-9) if now_ns > then_ns else 0.0
 
 
 def _doubles(values: Iterable[float]) -> array[float]:

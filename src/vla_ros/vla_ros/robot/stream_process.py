@@ -1,0 +1,157 @@
+"""The process that tells a controller at every control tick where to be: ``python -m vla_ros.robot.stream_process SETUP``.
+
+It has a plan from its command_node, a publisher, and nothing else to do, so that nothing makes it late. When the command_node is
+gone, however that went, it tells the plan that it has to its rest, and ends: to a controller of bare commands it is what
+joint_trajectory_controller is to one of trajectories.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import rclpy
+from rclpy.duration import Duration
+
+from vla_core.clocks import SteadyWallClock
+from vla_core.motion.streaming import PlanStream
+from vla_core.ports import Clock
+from vla_ros import host as ros_host
+from vla_ros import qos, scheduling
+from vla_ros.robot import stream_wire as wire
+from vla_ros.robot.state_messages import STATE_MESSAGES, Meaning
+from vla_ros.timer import Timer
+
+_REPORT_NS = 50_000_000
+_ARRIVES_S = 1.0  # the last command, at its reader
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What the process is told at its start.
+
+    Attributes:
+        node: its name. namespace: of that.
+        kind: of controller, in ``STATE_MESSAGES``.
+        topic: that the controller listens to.
+        names, frame: as of :class:`vla_ros.robot.state_messages.Meaning`.
+        period_ns: from one command to the next [ns].
+        offset_ns: of its command_node's clock.
+        priority: of SCHED_FIFO; 0: the usual scheduling.
+        descriptor: of the socket to its command_node.
+    """
+
+    node: str
+    namespace: str
+    kind: str
+    topic: str
+    names: list[str]
+    frame: str
+    period_ns: int
+    offset_ns: int
+    priority: int
+    descriptor: int
+
+    def to_text(self) -> str:
+        return json.dumps(asdict(self))
+
+    @staticmethod
+    def from_text(text: str) -> Setup:
+        return Setup(**json.loads(text))
+
+
+class Streaming:
+    """Tells where the plan is, tick by tick, takes new plans, and reports.
+
+    Args:
+        setup: of the process.
+        clock: that of its command_node.
+        channel: to that; not blocking.
+        publish: sends a message to the controller.
+    """
+
+    def __init__(self, setup: Setup, clock: Clock, channel: socket.socket, publish: Callable[[Any], None]) -> None:
+        self._clock = clock
+        self._channel = channel
+        self._publish = publish
+        self._message = STATE_MESSAGES[setup.kind].message
+        self._meaning = Meaning(tuple(setup.names), setup.frame, np.eye(3))
+        self._stream = PlanStream(setup.period_ns)
+        self._timer = Timer(setup.period_ns, self._tick)
+        self._late_ns: list[int] = []
+        self._reported_ns = 0
+        self._alone = False  # the command_node is gone
+
+    def run(self) -> None:
+        """Returns when the command_node is gone and the plan is at rest."""
+        self.report(self._clock.now_ns())
+        while not (self._alone and self._stream.rests):
+            now_ns = self._clock.now_ns()
+            wait_ns = (self._timer.due_ns or now_ns) - now_ns
+            if wait_ns > 0:
+                time.sleep(wait_ns * 1e-9)
+            late_ns = self._timer.fire(self._clock.now_ns())
+            if late_ns is not None:
+                self._late_ns.append(late_ns)
+
+    def _tick(self, now_ns: int) -> None:
+        while (data := self._received()) is not None:
+            plan, origin = wire.plan_from_bytes(data)
+            self._meaning = Meaning(self._meaning.names, self._meaning.frame, origin)
+            self._stream.follow(plan, now_ns)
+        if (told := self._stream.next(now_ns)) is not None:
+            self._publish(self._message(*told, self._meaning))
+        if now_ns - self._reported_ns >= _REPORT_NS or self._stream.problem:
+            self.report(now_ns)
+
+    def _received(self) -> bytes | None:
+        try:
+            data = self._channel.recv(wire.LARGEST)
+        except BlockingIOError:
+            return None
+        except ConnectionError:
+            data = b""
+        self._alone = self._alone or not data
+        return data or None
+
+    def report(self, now_ns: int) -> None:
+        """Says how it goes; nothing where nobody has taken what it said before."""
+        self._reported_ns = now_ns
+        stream = self._stream
+        try:
+            self._channel.send(
+                wire.report_to_bytes(wire.Report(stream.told, self._timer.missed, self._late_ns, stream.problem))
+            )
+        except (BlockingIOError, ConnectionError):
+            return
+        self._late_ns = []
+
+
+def main() -> int:
+    setup = Setup.from_text(sys.argv[1])
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)  # it ends behind its command_node, which those end
+    channel = socket.socket(fileno=setup.descriptor)
+    channel.setblocking(False)
+    ros_host.init()
+    node = rclpy.create_node(setup.node, namespace=setup.namespace, start_parameter_services=False, enable_rosout=False)
+    publisher = node.create_publisher(STATE_MESSAGES[setup.kind].type, setup.topic, qos.command())
+    scheduling.keep_time(setup.priority, middleware_too=True)
+    gc.disable()  # what a tick makes has no cycles
+    Streaming(setup, SteadyWallClock(setup.offset_ns), channel, publisher.publish).run()
+    publisher.wait_for_all_acked(Duration(seconds=_ARRIVES_S))
+    node.destroy_node()
+    rclpy.try_shutdown()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
