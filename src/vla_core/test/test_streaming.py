@@ -14,9 +14,7 @@ PERIOD_NS = 10 * MS
 
 
 def way(to: float, begins_ns: int, ends_ns: int, start: float = 0.0) -> MotionPlan:
-    return MotionPlan.through(
-        [begins_ns, ends_ns], [State.at_rest(np.array([start])), State.at_rest(np.array([to]))]
-    )
+    return MotionPlan.through([begins_ns, ends_ns], [State.at_rest(np.array([start])), State.at_rest(np.array([to]))])
 
 
 def told(stream: PlanStream, from_ns: int, until_ns: int) -> list[tuple[int, float]]:
