@@ -115,6 +115,22 @@ def test_losses_do_not_see_padding() -> None:
     assert L1MlpResNetHead(8, 4).loss(wrong, actions, torch.ones(2, 3, dtype=torch.bool)) == 0.0
 
 
+def test_weighted_errors_of_the_noise_are_errors_of_the_chunk_within_bounds() -> None:
+    head = DiffusionHead(8, 4)
+    actions, noise, wrong = (torch.rand(50, 3, 4, generator=torch.Generator().manual_seed(seed)) for seed in (1, 2, 3))
+    times = torch.arange(50)
+    alpha = head.schedule.alphas_cumprod[:, None, None]
+    noisy = head.schedule.add_noise(actions, noise, times)
+    implied = (noisy - (1.0 - alpha).sqrt() * wrong) / alpha.sqrt()
+    weights = head.schedule.chunk_weights(times)
+    inner = (weights > 0.05).flatten() & (weights < 10.0).flatten()
+    assert 10 < inner.sum() < 45
+    weighted = head.loss(wrong[inner], noise[inner], torch.zeros(int(inner.sum()), 3, dtype=torch.bool), weights[inner])
+    np.testing.assert_allclose(weighted, (implied - actions)[inner].square().mean(), rtol=1e-4)
+    assert (weights[:2] == 0.05).all()
+    assert (weights[-3:] == 10.0).all()
+
+
 def test_the_loss_of_the_bins_is_a_cross_entropy() -> None:
     bins = DiscreteBins(300, 16)
     actions = torch.rand(1, 2, 3) * 2 - 1

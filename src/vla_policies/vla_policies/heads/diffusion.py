@@ -21,6 +21,7 @@ from vla_policies.heads.tables import Tables
 
 TRAIN_STEPS = 50
 _LARGEST_BETA = 0.999
+_CHUNK_WEIGHTS = (0.05, 10.0)  # of errors of the noise: fine detail is learned too, and pure noise does not rule
 _LONGEST_PERIOD = 10_000.0
 
 
@@ -52,6 +53,16 @@ class DdimSchedule(Tables):
         """Noisy actions (B, K, A) at integer times (B,)."""
         alpha = self.alphas_cumprod.to(actions.dtype)[times.long()][:, None, None]
         return alpha.sqrt() * actions + (1.0 - alpha).sqrt() * noise
+
+    def chunk_weights(self, times: Tensor) -> Tensor:
+        """What squared errors of the noise at integer times (B,) are worth as errors of the chunk (B, 1, 1), within bounds.
+
+        The noise in a chunk that is nearly all noise is easy to tell, and says little of the chunk, whose course is decided there:
+        a small network that learns from few demonstrations needs that weight. Source: Hang et al., "Efficient Diffusion Training
+        via Min-SNR Weighting Strategy" (arXiv 2303.09556), section 3, compares such weights.
+        """
+        alpha = self.alphas_cumprod[times.long()][:, None, None]
+        return ((1.0 - alpha) / alpha).clamp(*_CHUNK_WEIGHTS)
 
     def step(self, x: Tensor, noise: Tensor, time: int, steps: int) -> Tensor:
         """One of ``steps`` steps back.
@@ -118,6 +129,7 @@ class DiffusionHead(nn.Module):
     def forward(self, hidden: Tensor) -> Tensor:
         return self.noise_predictor.mlp_resnet(join_slots_of_steps(hidden, self._action_dim))
 
-    def loss(self, predicted: Tensor, noise: Tensor, is_pad: Tensor) -> Tensor:
-        """Mean squared error, a scalar, of the noise (B, K, A) in the steps that are not padding (B, K)."""
-        return masked_mean((predicted - noise).square(), is_pad)
+    def loss(self, predicted: Tensor, noise: Tensor, is_pad: Tensor, weights: Tensor | None = None) -> Tensor:
+        """Mean squared error, a scalar, of the noise (B, K, A) in the steps that are not padding (B, K); ``weights`` (B, 1, 1)."""
+        squared = (predicted - noise).square()
+        return masked_mean(squared if weights is None else weights * squared, is_pad)

@@ -96,6 +96,8 @@ class OpenVlaConfig:
     diffusion_train_steps: Count = 50
     diffusion_steps: Count = 50
     """of inference"""
+    diffusion_loss: Literal["noise", "chunk"] = "noise"
+    """what training weighs: the error of the noise, as for the published weights, or that of the chunk that it implies"""
     precision: Literal["float32", "bfloat16"] = "float32"
     """of weights and arithmetic"""
     prompt: str = PROMPT

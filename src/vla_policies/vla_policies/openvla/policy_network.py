@@ -93,7 +93,10 @@ class OpenVlaNetwork(OpenVla):
         if times is None:
             times = torch.randint(self._schedule.train_steps, (len(noise),), device=noise.device)
         noisy = self._schedule.add_noise(targets.actions, noise, times)
-        return self.action_head.loss(self.predicted_noise(prompt, context, noisy, times), noise, targets.is_pad)
+        weights = self._schedule.chunk_weights(times) if self.config.diffusion_loss == "chunk" else None
+        return self.action_head.loss(
+            self.predicted_noise(prompt, context, noisy, times), noise, targets.is_pad, weights
+        )
 
     def _prompt_and_context(self, inputs: NetworkInputs) -> tuple[Prompt, Tensor]:
         config = self.config
