@@ -1,4 +1,4 @@
-"""How late command_node's control ticks are, and what inference, images and recording beside it add to that."""
+"""How late command_node's commands are, and what inference, images and recording beside it add to that."""
 
 from __future__ import annotations
 
@@ -24,10 +24,11 @@ def jitter(
     folder: Annotated[Path | None, typer.Option(help="Where episodes go; a temporary folder by default.")] = None,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the figures here.")] = None,
 ) -> None:
-    """How late command_node's control ticks are at 100 Hz and 1 kHz, idle and with everything else running.
+    """How late command_node's commands are at 100 Hz and 1 kHz, idle and with everything else running.
 
-    Real processes: a mock robot and a command_node that executes two chunks a second, in all rounds the same. Loaded: a
-    policy_node infers, a process publishes 3 cameras 640x480 at 30 Hz, and a recorder_node keeps their images. Rounds in turns;
+    Real processes: a mock robot and a command_node that executes two chunks a second, in all rounds the same, and tells a
+    controller at every tick where to be. Beside it a bare loop of the same priority says what the machine itself is worth.
+    Loaded: a policy_node infers, a process publishes 3 cameras 640x480 at 30 Hz, and a recorder_node keeps their images. Rounds in turns;
     the ratio is the median of the pairs. The baseline is a loop with its inference in the same Python process, and nothing else.
     """
     import numpy as np

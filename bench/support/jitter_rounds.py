@@ -31,6 +31,7 @@ _SERVED = 0.5  # share of the ticks that a round must have at least
 _JOINT_STATE_HZ = 250.0  # of the mock robot, which shall not be what keeps the processor busy
 _EXECUTION_HORIZON = 4  # steps from one inference to the next
 _CHUNK_PERIOD_S = 0.5  # of the chunks that are executed: 25 steps of 50 Hz, as in the paper on real-time chunking
+_PRIORITY = 41  # that of the process that tells the controller where to be
 _NOBODY = "bench/inferred"  # where the policy's own chunks go
 
 
@@ -41,6 +42,7 @@ class Rounds:
     Attributes:
         rate_hz: of the control ticks.
         idle, loaded: of each round (ticks,) [us].
+        bare: the same of a loop beside it that does nothing, of all rounds.
         missed_idle, missed_loaded: deadlines at which no tick was served, or whose plan was too late.
         scheduling: how the system schedules the loop.
         executed: chunks that were executed in all rounds; chunks: inferred in the loaded rounds.
@@ -50,6 +52,7 @@ class Rounds:
     rate_hz: float
     idle: list[np.ndarray] = field(default_factory=list)
     loaded: list[np.ndarray] = field(default_factory=list)
+    bare: list[np.ndarray] = field(default_factory=list)
     missed_idle: int = 0
     missed_loaded: int = 0
     scheduling: str = ""
@@ -61,10 +64,12 @@ class Rounds:
         """The ratio of 99th percentiles, the median over the pairs of rounds, and what it was made from."""
         name = "1khz" if self.rate_hz == 1000 else f"{self.rate_hz:g}hz"
         pairs = [(_p(idle, 99), _p(loaded, 99)) for idle, loaded in zip(self.idle, self.loaded, strict=True)]
+        bare = [round(_p(late, 99), 1) for late in self.bare]
         idle, loaded = np.concatenate(self.idle), np.concatenate(self.loaded)
         return {
             f"p99_ratio_{name}": round(statistics.median(b / a for a, b in pairs), 3),
             f"p99_each_us_{name}": [(round(a, 1), round(b, 1)) for a, b in pairs],
+            f"p99_bare_loop_each_us_{name}": list(zip(bare[::2], bare[1::2], strict=True)),
             **{
                 f"{kind}_{share}_us_{name}": round(_p(found, float(share[1:])), 1)
                 for kind, found in (("idle", idle), ("loaded", loaded))
@@ -82,7 +87,7 @@ class Rounds:
 
 def rounds(folder: Path, rate_hz: float, pairs: int, window_s: float, policy: Path) -> Rounds:
     """Brings up a mock robot, a command_node that executes chunks and a policy_node, and measures rounds in turns."""
-    log, embodiment = folder / "lateness.npy", _embodiment(folder, rate_hz)
+    log, bare_log, embodiment = folder / "lateness.npy", folder / "bare.npy", _embodiment(folder, rate_hz)
     arguments = Bringup(
         robot="mock",
         embodiment=str(embodiment),
@@ -99,11 +104,13 @@ def rounds(folder: Path, rate_hz: float, pairs: int, window_s: float, policy: Pa
         os.environ.update(environment)
         from vla.ros.operator import Operator
 
+        bare = ["bench.support.bare_loop", str(rate_hz), str(_PRIORITY), str(bare_log)]
         given = [policy_node.module, *ros_arguments(policy_node.parameters), "-r", f"{names.ACTION_CHUNK}:={_NOBODY}"]
         with (
             Supervisor(list(graph.values()), environment, folder / "logs") as supervisor,
             Operator(supervisor.check) as operator,
             Child(given, environment, folder / "policy.log"),
+            Child(bare, environment, folder / "bare.log"),
         ):
             operator.wait_until(lambda: _policy_is_ready(operator), "a policy that is ready", _READY_S)
             operator.arm()
@@ -118,7 +125,10 @@ def rounds(folder: Path, rate_hz: float, pairs: int, window_s: float, policy: Pa
                 found.scheduling = operator.command.scheduling
                 found.executed = operator.command.chunks_accepted
                 operator.disarm()
-    _cut(np.load(log), spans, found)
+    for span in spans:
+        late_us = _cut(np.load(log), span, rate_hz)
+        (found.loaded if span[2] else found.idle).append(late_us)
+        found.bare.append(_cut(np.load(bare_log), span, rate_hz))
     return found
 
 
@@ -230,10 +240,11 @@ def _window(operator: Any, window_s: float, found: Rounds, loaded: bool) -> tupl
     return begin_ns, time.monotonic_ns(), loaded
 
 
-def _cut(ticks: np.ndarray, spans: list[tuple[int, int, bool]], found: Rounds) -> None:
-    for begin_ns, end_ns, loaded in spans:
-        late_us = ticks[(ticks[:, 0] >= begin_ns) & (ticks[:, 0] < end_ns), 1] * 1e-3
-        expected = _SERVED * found.rate_hz * (end_ns - begin_ns) * 1e-9
-        if len(late_us) < expected:
-            raise RuntimeError(f"expected at least {expected:.0f} control ticks in a round, found {len(late_us)}")
-        (found.loaded if loaded else found.idle).append(late_us)
+def _cut(ticks: np.ndarray, span: tuple[int, int, bool], rate_hz: float) -> np.ndarray:
+    """How late the ticks of a round were (ticks,) [us]. Raises RuntimeError if there are too few."""
+    begin_ns, end_ns, _ = span
+    late_us: np.ndarray = ticks[(ticks[:, 0] >= begin_ns) & (ticks[:, 0] < end_ns), 1] * 1e-3
+    expected = _SERVED * rate_hz * (end_ns - begin_ns) * 1e-9
+    if len(late_us) < expected:
+        raise RuntimeError(f"expected at least {expected:.0f} ticks in a round, found {len(late_us)}")
+    return late_us

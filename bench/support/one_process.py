@@ -8,9 +8,9 @@ from __future__ import annotations
 import signal
 import sys
 import threading
-import time
 from pathlib import Path
 
+from bench.support.bare_loop import keep_rate
 from bench.support.processes import READY
 from bench.support.timed_command_node import LatenessLog
 from vla_policies import load
@@ -32,12 +32,7 @@ def main() -> None:
     thread.start()
     ready.wait()
     print(READY, flush=True)
-    begin, tick = time.monotonic_ns(), 0
-    while not ended.is_set():
-        tick += 1
-        due_ns = begin + round(tick * 1e9 / rate_hz)
-        time.sleep(max(0, due_ns - time.monotonic_ns()) * 1e-9)
-        log.note(time.monotonic_ns() - due_ns)
+    keep_rate(rate_hz, log, ended)
     thread.join()
     log.save(file)
 
