@@ -28,8 +28,9 @@ def jitter(
 
     Real processes: a mock robot and a command_node that executes two chunks a second, in all rounds the same, and tells a
     controller at every tick where to be. Beside it a bare loop of the same priority says what the machine itself is worth.
-    Loaded: a policy_node infers, a process publishes 3 cameras 640x480 at 30 Hz, and a recorder_node keeps their images. Rounds in turns;
-    the ratio is the median of the pairs. The baseline is a loop with its inference in the same Python process, and nothing else.
+    Loaded: a policy_node infers, a process publishes 3 cameras 640x480 at 30 Hz, and a recorder_node keeps their images.
+    Rounds in turns; the ratio is the median of the pairs. The baseline is a loop with its inference in the same Python
+    process, and nothing else.
     """
     import numpy as np
 

@@ -57,8 +57,8 @@ class DdimSchedule(Tables):
     def chunk_weights(self, times: Tensor) -> Tensor:
         """What squared errors of the noise at integer times (B,) are worth as errors of the chunk (B, 1, 1), within bounds.
 
-        The noise in a chunk that is nearly all noise is easy to tell, and says little of the chunk, whose course is decided there:
-        a small network that learns from few demonstrations needs that weight. Source: Hang et al., "Efficient Diffusion Training
+        The noise in a chunk that is nearly all noise is easy to tell, and says little of the chunk, whose course is decided
+        there: a small network that learns from few demonstrations needs that weight. Source: Hang et al., "Efficient Diffusion Training
         via Min-SNR Weighting Strategy" (arXiv 2303.09556), section 3, compares such weights.
         """
         alpha = self.alphas_cumprod[times.long()][:, None, None]
@@ -130,6 +130,6 @@ class DiffusionHead(nn.Module):
         return self.noise_predictor.mlp_resnet(join_slots_of_steps(hidden, self._action_dim))
 
     def loss(self, predicted: Tensor, noise: Tensor, is_pad: Tensor, weights: Tensor | None = None) -> Tensor:
-        """Mean squared error, a scalar, of the noise (B, K, A) in the steps that are not padding (B, K); ``weights`` (B, 1, 1)."""
+        """Mean squared error, a scalar, of the noise (B, K, A) in steps that are not padding (B, K); ``weights`` (B, 1, 1)."""
         squared = (predicted - noise).square()
         return masked_mean(squared if weights is None else weights * squared, is_pad)
