@@ -58,8 +58,8 @@ class DdimSchedule(Tables):
         """What squared errors of the noise at integer times (B,) are worth as errors of the chunk (B, 1, 1), within bounds.
 
         The noise in a chunk that is nearly all noise is easy to tell, and says little of the chunk, whose course is decided
-        there: a small network that learns from few demonstrations needs that weight. Source: Hang et al., "Efficient Diffusion Training
-        via Min-SNR Weighting Strategy" (arXiv 2303.09556), section 3, compares such weights.
+        there: a small network that learns from few demonstrations needs that weight. Hang et al., "Efficient Diffusion
+        Training via Min-SNR Weighting Strategy" (arXiv 2303.09556), section 3, compares such weights.
         """
         alpha = self.alphas_cumprod[times.long()][:, None, None]
         return ((1.0 - alpha) / alpha).clamp(*_CHUNK_WEIGHTS)
