@@ -131,14 +131,17 @@ def test_plans_that_were_sent_count_to_the_delay() -> None:
     assert prefix.delay == 3
 
 
-def test_a_chunk_is_never_asked_for_before_the_last_one_takes_over() -> None:
+def test_a_chunk_may_be_asked_for_before_the_last_one_takes_over_and_goes_on_from_both() -> None:
     requests = continued(execution_horizon=2, delay_steps=6.0)
     prefix = requests.asked(at(6))
     assert prefix is not None
     assert prefix.delay == 6
-    requests.answered(chunk(0.0, observed=6), at(9))
-    assert not requests.due(at(10))
-    assert requests.due(at(12))
+    assert not requests.due(at(7))
+    requests.answered(chunk(100.0, observed=6), at(9))
+    assert requests.due(at(10))
+    prefix = requests.asked(at(10))
+    assert prefix is not None
+    np.testing.assert_allclose(prefix.resampled(at(10), STEP, 8)[:4, 0], [10.0, 11.0, 106.0, 107.0])
 
 
 def test_delay_and_free_actions_share_a_short_chunk() -> None:

@@ -17,9 +17,9 @@ class Continued:
     The delay that a chunk is conditioned on is the longest of the last ones, and the lead of the plans that the robot has been
     sent by then and follows in any case, in whole steps of the policy. Where that is more than is left of the executed chunk,
     but the newest delay was less, it is what is left: one slow inference does not cost ten chunks their prefix. A chunk is asked
-    for every ``execution_horizon`` steps, and never before the last one has taken over, so that
-    delay <= execution horizon <= action horizon - delay wherever the chunk is long enough. Where what is executed ends before
-    the next chunk can take over, and at the beginning, a chunk is conditioned on nothing.
+    for every ``execution_horizon`` steps, or, where inference takes longer, as soon as the last one is there: that takes over a
+    lead later, but what is executed from then on is known. Where what is executed ends before the next chunk can take over, and
+    at the beginning, a chunk is conditioned on nothing.
     Source: arXiv 2506.07339, algorithm 1.
 
     Args:
@@ -54,8 +54,7 @@ class Continued:
     def due(self, stamp_ns: int) -> bool:
         if self._asked_ns is None:
             return True
-        steps = max(self._execution_horizon, self._prefix.delay if self._prefix else 0)
-        return stamp_ns - self._asked_ns >= steps * self._step_ns - self._step_ns // 2
+        return stamp_ns - self._asked_ns >= self._execution_horizon * self._step_ns - self._step_ns // 2
 
     def asked(self, stamp_ns: int) -> ActionPrefix | None:
         self._asked_ns = stamp_ns
