@@ -32,7 +32,7 @@ An inference takes the simulated time above each column; {horizon} steps are exe
 
 ```
 ./vla bench strategies --policy {policy} --task {task} --delays {delays} --worlds {worlds} --seed {seed} \\
-    --execution-horizon {horizon} --out DIR --markdown FILE
+    --execution-horizon {horizon} --prefix-decay {decay} --out DIR --markdown FILE
 ```
 
 {table}{verdict}
@@ -136,6 +136,7 @@ def strategies(
     worlds: Annotated[int, typer.Option(min=1, help="Worlds in which each is measured.")] = 100,
     seed: Annotated[int, typer.Option(min=0, help="Which worlds.")] = 1,
     execution_horizon: Annotated[int, typer.Option(min=1, help="Steps from one inference to the next.")] = 8,
+    prefix_decay: Annotated[str, typer.Option(help="Real-time chunking: linear, exp, ones or zeros.")] = "exp",
     limit: Annotated[float, typer.Option(min=0.1, help="Simulated seconds after which an episode has failed.")] = 12.0,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
     markdown: Annotated[Path | None, typer.Option(help="Write a page with the table there.")] = None,
@@ -150,8 +151,12 @@ def strategies(
     names, delays_ms = chosen(strategy or [], checkpoint), delays_of(delays)
     for delay_ms in delays_ms:
         for name in names:
-            file = out.resolve() / f"{name}_{delay_ms:g}ms_{worlds}_{seed}_{execution_horizon}.json"
             given = ["--strategy", name, "--inference-delay-ms", delay_ms]
+            label = name
+            if name == REAL_TIME_CHUNKING:
+                given += ["--prefix-decay", prefix_decay]
+                label = f"{name}_{prefix_decay}"
+            file = out.resolve() / f"{label}_{delay_ms:g}ms_{worlds}_{seed}_{execution_horizon}.json"
             rows.append(row_of(name, delay_ms, figures_of(file, ["eval", *measured_with, *given])))
             print(table(rows), flush=True)
     if markdown is not None:
@@ -162,6 +167,7 @@ def strategies(
                 worlds=worlds,
                 seed=seed,
                 horizon=execution_horizon,
+                decay=prefix_decay,
                 delays=delays,
                 table=table(rows),
                 verdict=verdict(rows),

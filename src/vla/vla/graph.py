@@ -13,7 +13,7 @@ from vla.paths import config_folder, named_config
 from vla_core import config
 from vla_core.embodiment import Embodiment, load_embodiment
 from vla_core.errors import ConfigError
-from vla_core.strategies import Strategy
+from vla_core.strategies import Decay, Strategy
 from vla_recorder.settings import RecorderSettings
 
 ELSEWHERE = "elsewhere"  # given for a policy whose node somebody else starts
@@ -84,6 +84,10 @@ class Bringup:
     )
     execution_horizon: Annotated[int, Constraint(gt=0)] = field(
         default=8, metadata={"doc": "steps from one inference to the next"}
+    )
+    prefix_decay: Decay = field(
+        default="exp",
+        metadata={"doc": "real-time chunking: how the hold on the executed chunk falls: linear, exp, ones or zeros"},
     )
     speed: Annotated[float, Constraint(gt=0, le=1)] = field(
         default=1.0, metadata={"doc": "share of its speed at which what the policy asks for is passed"}
@@ -172,6 +176,7 @@ def _nodes(arguments: Bringup) -> list[Process]:
             "device": arguments.device,
             "strategy": arguments.strategy,
             "execution_horizon": arguments.execution_horizon,
+            "prefix_decay": arguments.prefix_decay,
             "lockstep_latency_ms": float(arguments.inference_delay_ms),
         }
         nodes.append(Process("policy_node", "vla_policy_node", "policy_node", {**common, **policy}))

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vla_core.action_chunk import ActionChunk
 from vla_core.errors import ChunkError
-
-Decay = Literal["linear", "exp", "ones", "zeros"]
+from vla_core.strategies import Decay
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,3 +15,6 @@ Strategy = Literal[
     "real_time_chunking",
 ]
 """How chunks are asked for and combined. See docs/strategies.md."""
+
+Decay = Literal["linear", "exp", "ones", "zeros"]
+"""Real-time chunking: how the hold on the executed chunk falls behind what is certain to be executed of it."""

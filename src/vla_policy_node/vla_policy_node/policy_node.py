@@ -21,7 +21,7 @@ from vla_core.chunking import requests_for
 from vla_core.embodiment import load_embodiment
 from vla_core.errors import PeerLost, VlaError
 from vla_core.ports import Policy
-from vla_core.strategies import Strategy
+from vla_core.strategies import Decay, Strategy
 from vla_policy_node.fake import FAKE, FakePolicy
 from vla_policy_node.remote import is_remote, remote_policy
 from vla_policy_node.runner import Inference, PolicyRunner, RunnerState
@@ -54,6 +54,10 @@ class PolicyParameters:
     execution_horizon: Annotated[int, Constraint(gt=0)] = field(
         default=8, metadata={"doc": "steps from one inference to the next"}
     )
+    prefix_decay: Decay = field(
+        default="exp",
+        metadata={"doc": "real-time chunking: how the hold on the executed chunk falls: linear, exp, ones or zeros"},
+    )
     lockstep_latency_ms: Annotated[float, Constraint(ge=0)] = field(
         default=40.0, metadata={"doc": "in lockstep, simulated time that an inference takes [ms]"}
     )
@@ -67,7 +71,9 @@ class PolicyNode:
         self._parameters = params.declare(host.node, PolicyParameters)
         self._embodiment = load_embodiment(Path(self._parameters.embodiment))
         parameters = self._parameters
-        requests = requests_for(parameters.strategy, parameters.execution_horizon, self._embodiment)
+        requests = requests_for(
+            parameters.strategy, parameters.execution_horizon, self._embodiment, parameters.prefix_decay
+        )
         self._runner = PolicyRunner(self._embodiment, requests)
         self._streams = StreamSubscriptions(
             host, self._embodiment, (*self._embodiment.cameras, *self._embodiment.observed_streams), early=True

@@ -7,8 +7,9 @@ import dataclasses
 import numpy as np
 
 from vla_core.action_chunk import ActionChunk
-from vla_core.action_prefix import ActionPrefix, Decay
+from vla_core.action_prefix import ActionPrefix
 from vla_core.chunking.delay import DelayEstimate
+from vla_core.strategies import Decay
 
 
 class Continued:

@@ -11,7 +11,7 @@ from vla_core.chunking.synchronous import Synchronous
 from vla_core.chunking.temporal_ensembling import TemporalEnsembling
 from vla_core.embodiment import Embodiment
 from vla_core.ports import ChunkScheduler
-from vla_core.strategies import Strategy
+from vla_core.strategies import Decay, Strategy
 
 
 def scheduler_for(strategy: Strategy, roughness: float, ensembling_coefficient: float) -> ChunkScheduler:
@@ -33,16 +33,19 @@ def scheduler_for(strategy: Strategy, roughness: float, ensembling_coefficient: 
     return RecedingHorizon(roughness)
 
 
-def requests_for(strategy: Strategy, execution_horizon: int, embodiment: Embodiment) -> ChunkRequests:
+def requests_for(
+    strategy: Strategy, execution_horizon: int, embodiment: Embodiment, decay: Decay = "exp"
+) -> ChunkRequests:
     """What decides, at the policy, when a chunk is asked for.
 
     Args:
         strategy: its name.
         execution_horizon: steps from one inference to the next.
         embodiment: has the length of a step, and how far ahead its motion is settled.
+        decay: of the hold on the executed chunk, in real-time chunking.
     """
     if strategy == "synchronous":
         return WaitedFor(execution_horizon)
     if strategy == "real_time_chunking":
-        return Continued(execution_horizon, embodiment.step_ns, round(embodiment.motion.lead_ms * 1e6))
+        return Continued(execution_horizon, embodiment.step_ns, round(embodiment.motion.lead_ms * 1e6), decay)
     return EveryHorizon(execution_horizon, embodiment.step_ns)

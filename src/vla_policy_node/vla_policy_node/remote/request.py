@@ -9,10 +9,11 @@ from typing import Any, get_args
 import numpy as np
 
 from vla_core.action_chunk import ActionChunk, validate_chunk
-from vla_core.action_prefix import ActionPrefix, Decay
+from vla_core.action_prefix import ActionPrefix
 from vla_core.embodiment import Embodiment
 from vla_core.errors import PeerError, choice
 from vla_core.observation import Observation
+from vla_core.strategies import Decay
 from vla_policy_node.remote import served
 from vla_policy_node.remote.mapping import MAX_HORIZON
 
