@@ -14,7 +14,7 @@ import resource
 import sys
 from pathlib import Path
 
-_MLOCK_CURRENT, _MLOCK_FUTURE, _MLOCK_ON_FAULT = 1, 2, 4  # <sys/mman.h>
+_MLOCK_CURRENT = 1  # MCL_CURRENT of <sys/mman.h>
 _CAP_IPC_LOCK = 14  # <linux/capability.h>
 _SET_TIMER_SLACK = 29  # <linux/prctl.h>
 _SWITCH_S = 0.0005
@@ -53,12 +53,16 @@ def _raise_priority(priority: int, thread: int) -> str:
 
 
 def _lock_memory() -> str:
-    """Keeps the process's pages in memory, those to come as soon as they are touched."""
+    """Keeps the pages in memory that the process has now.
+
+    Not those to come: the middleware maps tens of megabytes for each process that joins the graph, and locking these held up
+    every thread for up to a third of a second.
+    """
     limit = resource.getrlimit(resource.RLIMIT_MEMLOCK)[0]
     if limit != resource.RLIM_INFINITY and not _has_capability(_CAP_IPC_LOCK):
         # below a finite limit locking may work now, and make an allocation fail later
         return f"memory not locked: memlock is {limit} bytes, expected unlimited"
-    if _libc().mlockall(_MLOCK_CURRENT | _MLOCK_FUTURE | _MLOCK_ON_FAULT) != 0:
+    if _libc().mlockall(_MLOCK_CURRENT) != 0:
         return f"memory not locked: {os.strerror(ctypes.get_errno())}"
     return "memory locked"
 

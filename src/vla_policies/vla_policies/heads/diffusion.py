@@ -21,7 +21,7 @@ from vla_policies.heads.tables import Tables
 
 TRAIN_STEPS = 50
 _LARGEST_BETA = 0.999
-_CHUNK_WEIGHTS = (0.05, 10.0)  # of errors of the noise: fine detail is learned too, and pure noise does not rule
+_CHUNK_WEIGHTS = (0.3, 5.0)  # of errors of the noise: fine detail is learned too, and pure noise does not rule
 _LONGEST_PERIOD = 10_000.0
 
 
