@@ -94,6 +94,7 @@ class OpenVlaNetwork(OpenVla):
             times = torch.randint(self._schedule.train_steps, (len(noise),), device=noise.device)
         noisy = self._schedule.add_noise(targets.actions, noise, times)
         weights = self._schedule.chunk_weights(times) if self.config.diffusion_loss == "chunk" else None
+        assert isinstance(self.action_head, DiffusionHead)
         return self.action_head.loss(
             self.predicted_noise(prompt, context, noisy, times), noise, targets.is_pad, weights
         )

@@ -158,15 +158,11 @@ class StreamProcess:
     def _report(self) -> wire.Report | None:
         if self._ended:
             return None
-        try:
-            data = self._channel.recv(wire.LARGEST)
-        except BlockingIOError:
-            return None
-        except ConnectionError:
-            data = b""
+        data = wire.received(self._channel)
         if data:
             return wire.report_from_bytes(data)
-        self._ended = f"the process that tells it has ended (exit status {self._process.wait()})"
+        if data is not None:
+            self._ended = f"the process that tells it has ended (exit status {self._process.wait()})"
         return None
 
     def _wait_until_it_reports(self) -> None:

@@ -103,24 +103,15 @@ class Streaming:
                 self._late_ns.append(late_ns)
 
     def _tick(self, now_ns: int) -> None:
-        while (data := self._received()) is not None:
+        while data := wire.received(self._channel):
             plan, origin = wire.plan_from_bytes(data)
             self._meaning = Meaning(self._meaning.names, self._meaning.frame, origin)
             self._stream.follow(plan, now_ns)
+        self._alone = data is not None
         if (told := self._stream.next(now_ns)) is not None:
             self._publish(self._message(*told, self._meaning))
         if now_ns - self._reported_ns >= _REPORT_NS or self._stream.problem:
             self.report(now_ns)
-
-    def _received(self) -> bytes | None:
-        try:
-            data = self._channel.recv(wire.LARGEST)
-        except BlockingIOError:
-            return None
-        except ConnectionError:
-            data = b""
-        self._alone = self._alone or not data
-        return data or None
 
     def report(self, now_ns: int) -> None:
         """Says how it goes; nothing where nobody has taken what it said before."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import struct
 from dataclasses import dataclass
 
@@ -30,6 +31,16 @@ class Report:
     missed: int
     late_ns: list[int]
     problem: str
+
+
+def received(channel: socket.socket) -> bytes | None:
+    """The next datagram of a socket that does not block; None: there is none yet; empty: the other side is gone."""
+    try:
+        return channel.recv(LARGEST)
+    except BlockingIOError:
+        return None
+    except ConnectionError:
+        return b""
 
 
 def plan_to_bytes(plan: MotionPlan, origin: Array) -> bytes:
