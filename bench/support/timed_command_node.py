@@ -1,7 +1,7 @@
 """A command_node whose every control tick is written down: ``python -m bench.support.timed_command_node``.
 
-It is the node as it is. Its parameter ``lateness_file`` names a file; at the end it holds of each tick when it was served and how
-late it had begun.
+It is the node as it is. Its parameter ``lateness_file`` names a file; at the end it holds of each tick when it was reported, at most
+a twentieth of a second after it was served, and how late it had begun.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class LatenessLog(LatenessMeter):
         self._ticks.append((time.monotonic_ns(), late_ns))
 
     def save(self, path: Path) -> None:
-        """Writes an array (ticks, 2): when each had been served, on the monotonic clock, and how late it had begun [ns]."""
+        """Writes an array (ticks, 2): when each was noted, on the monotonic clock, and how late it had begun [ns]."""
         np.save(path, np.array(self._ticks, dtype=np.int64).reshape(-1, 2))
 
 

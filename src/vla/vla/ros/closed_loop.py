@@ -12,10 +12,12 @@ from vla.evaluation import EpisodeResult, Evaluation, Latency
 from vla.ros.operator import Operator
 from vla_core.errors import VlaError
 from vla_core.motion.measure import CommandQuality
+from vla_ros.time import to_ns
 
 SETTLE_S = 0.3  # streams arrive, the arm stands
 ARMED_S = 0.1  # the gripper's target is announced, so that a recorder can begin
 STOP_S = 0.5  # the arm comes to rest after it was disarmed
+_STATUS_NS = 100_000_000  # from one status of command_node to the next
 
 
 class EpisodeFailed(VlaError):
@@ -53,7 +55,7 @@ def run_episode(
     if hooks is not None:
         hooks.began()
     run = operator.run_simulation(limit_s, until_success=True)
-    running = operator.command
+    running = _last_status(operator, SETTLE_S + ARMED_S + run.duration_s)
     fault = running.message if running.state == CommandStatus.FAULT else ""
     if hooks is not None:
         hooks.ended(run.success)
@@ -79,6 +81,15 @@ def run_episode(
         command_rate_hz=running.command_rate_hz,
         stale_observations=policy.stale_observations,
         quality=quality_of(sim),
+    )
+
+
+def _last_status(operator: Operator, since_reset_s: float) -> CommandStatus:
+    """The command_node's periodic status before simulated time stood still; one that is on its way is waited for."""
+    sim = operator.wait_for_sim(lambda status: status.duration_s > since_reset_s - 1e-6, "the simulator's last status")
+    earliest_ns = to_ns(sim.header.stamp) - _STATUS_NS
+    return operator.wait_for_command(
+        lambda status: to_ns(status.header.stamp) > earliest_ns, "the command_node's last status"
     )
 
 

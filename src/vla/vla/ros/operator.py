@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
 import rclpy
-from rclpy.callback_groups import ReentrantCallbackGroup
+from rclpy.callback_groups import MutuallyExclusiveCallbackGroup, ReentrantCallbackGroup
 from rclpy.executors import MultiThreadedExecutor
 from rclpy.qos import QoSProfile
 from std_srvs.srv import SetBool, Trigger
@@ -77,8 +77,9 @@ class Operator:
         }
         self._run_policy = ActionClient(self._node, RunPolicy, names.RUN_POLICY, callback_group=self._group)
         self._replay = ActionClient(self._node, ReplayEpisode, names.REPLAY_EPISODE, callback_group=self._group)
+        in_order = MutuallyExclusiveCallbackGroup()  # else two threads may take them, and the older one last
         for topic, kind in _STATUSES.items():
-            self._node.create_subscription(kind, topic, self._keep(topic), qos.latched(), callback_group=self._group)
+            self._node.create_subscription(kind, topic, self._keep(topic), qos.latched(), callback_group=in_order)
         self._executor = MultiThreadedExecutor(2)
         self._executor.add_node(self._node)
         self._thread = threading.Thread(target=self._executor.spin, name="operator", daemon=True)
