@@ -1,7 +1,7 @@
 """A command_node whose every control tick is written down: ``python -m bench.support.timed_command_node``.
 
-It is the node as it is. Its parameter ``lateness_file`` names a file; at the end it holds of each tick when it was reported, at most
-a twentieth of a second after it was served, and how late it had begun.
+It is the node as it is. Its parameter ``lateness_file`` names a file; at the end it holds of each tick when it was reported, at
+most a twentieth of a second after it was served, and how late it had begun.
 """
 
 from __future__ import annotations

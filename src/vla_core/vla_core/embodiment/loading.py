@@ -34,12 +34,7 @@ def check_embodiment(embodiment: Embodiment, where: str) -> Embodiment:
         *_check_cameras(embodiment),
         *_check_references(embodiment),
     ]
-    problems = problems or [
-        *_check_action(embodiment),
-        *_check_gripper(embodiment),
-        *_check_kinematics(embodiment),
-        *_check_lead(embodiment),
-    ]
+    problems = problems or [*_check_action(embodiment), *_check_gripper(embodiment), *_check_kinematics(embodiment)]
     if problems:
         raise ConfigError("\n".join(f"{where}: {problem}" for problem in problems))
     return embodiment
@@ -155,16 +150,6 @@ def _check_kinematics(embodiment: Embodiment) -> list[str]:
     if box is not None and any(low >= high for low, high in zip(box.low, box.high, strict=True)):
         problems.append(f"kinematics.workspace: expected low < high along each axis, found {box.low} and {box.high}")
     return problems
-
-
-def _check_lead(embodiment: Embodiment) -> list[str]:
-    lead_ms, least_ms = embodiment.motion.lead_ms, 1.5e-6 * embodiment.told_in_ns
-    if lead_ms >= least_ms:
-        return []
-    return [
-        f"motion.lead_ms: expected at least {least_ms:g}, three periods of the control rate, for a controller that is told at "
-        f"every tick where to be (arm.kind '{embodiment.arm.kind}'), found {lead_ms:g}"
-    ]
 
 
 def _check_gripper(embodiment: Embodiment) -> list[str]:

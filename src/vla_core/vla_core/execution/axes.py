@@ -21,7 +21,8 @@ class Axes:
         region: where the arm may be beside its joints' limits; None: anywhere.
 
     Raises:
-        EmbodimentMismatch: its parts do not fit each other, or a teleoperator's positions mean nothing in its action space.
+        EmbodimentMismatch: its parts do not fit each other, a teleoperator's positions mean nothing in its action space, or its
+            lead is too short for its controller.
         ConfigError: the robot's model cannot be read.
     """
 
@@ -30,6 +31,12 @@ class Axes:
         if embodiment.teleoperation is not None and embodiment.action.kind != "joint_position":
             raise EmbodimentMismatch(
                 f"'{embodiment.name}': teleoperation: expected actions of the kind joint_position, found {embodiment.action.kind}"
+            )
+        lead_ms, least_ms = embodiment.motion.lead_ms, 1.5e-6 * embodiment.told_in_ns
+        if lead_ms < least_ms:
+            raise EmbodimentMismatch(
+                f"'{embodiment.name}': motion.lead_ms: expected at least {least_ms:g}, three periods of the control rate, for a "
+                f"controller that is told at every tick where to be ({embodiment.arm.kind}), found {lead_ms:g}"
             )
         self._motion = embodiment.motion
         self._region = region
