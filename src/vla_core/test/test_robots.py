@@ -184,7 +184,7 @@ def test_a_teleoperator_of_joints_does_not_fit_a_robot_of_velocities() -> None:
 def test_a_lead_that_is_too_short_to_be_told_in_is_refused_where_it_is_commanded() -> None:
     robot = shipped("quadruped")  # told at 200 Hz
     short = dataclasses.replace(robot, motion=dataclasses.replace(robot.motion, lead_ms=14.0))
-    with pytest.raises(EmbodimentMismatch, match="motion.lead_ms: expected at least 15, three periods.*found 14"):
+    with pytest.raises(EmbodimentMismatch, match=r"motion.lead_ms: expected at least 15, three periods.*found 14"):
         Executor(short, RecedingHorizon())
     Executor(dataclasses.replace(robot, motion=dataclasses.replace(robot.motion, lead_ms=15.0)), RecedingHorizon())
 

@@ -36,7 +36,7 @@ class Axes:
         if lead_ms < least_ms:
             raise EmbodimentMismatch(
                 f"'{embodiment.name}': motion.lead_ms: expected at least {least_ms:g}, three periods of the control rate, for a "
-                f"controller that is told at every tick where to be ({embodiment.arm.kind}), found {lead_ms:g}"
+                f"controller told at every tick where to be ({embodiment.arm.kind}), found {lead_ms:g}"
             )
         self._motion = embodiment.motion
         self._region = region
