@@ -20,11 +20,12 @@ from trajectory_msgs.msg import JointTrajectory
 
 from vla_core.action_spaces import command_space
 from vla_core.embodiment import Embodiment, load_embodiment
-from vla_core.embodiment.spaces import CartesianLimit, CartesianLimits
+from vla_core.embodiment.spaces import TOLD_EVERY_TICK, CartesianLimit, CartesianLimits
 from vla_core.execution.faults import FaultName
 from vla_core.motion.plan import MotionPlan
 from vla_core.motion.polynomial import State
 from vla_ros.robot.sinks import ArmSink, arm_sink
+from vla_ros.robot.state_messages import STATE_MESSAGES
 from vla_ros.time import to_ns
 
 pytestmark = pytest.mark.ros
@@ -87,6 +88,10 @@ def test_a_forward_controller_gets_every_period_what_is_meant_next_and_the_rest_
     expected = np.array([getattr(plan.state_at(tick * 10 * MS), part) for tick in range(52)])
     np.testing.assert_array_equal(sent, expected)
     np.testing.assert_array_equal(sent[-1], HOME + 0.3 if part == "position" else 0.0)
+
+
+def test_there_are_messages_for_every_controller_that_is_told_every_tick() -> None:
+    assert set(STATE_MESSAGES) == set(TOLD_EVERY_TICK)
 
 
 def test_an_impedance_controller_gets_positions_and_velocities_with_names() -> None:
