@@ -15,7 +15,7 @@ import typer
 from bench.support.commands import figures_of
 from bench.support.figures import machine, publish
 from vla.paths import named_policy
-from vla.statistics import wilson_interval
+from vla.statistics import paired_p_value, wilson_interval
 from vla_core.errors import ConfigError, choice
 from vla_core.strategies import Strategy
 from vla_policies import describe
@@ -38,6 +38,12 @@ An inference takes the simulated time above each column; {horizon} steps are exe
 {table}{verdict}
 """
 
+_BEHIND = """
+Real-time chunking had fewer successes than another strategy in the cells below. p says how often two that are equally good
+differ as much in the same worlds (McNemar's exact test):
+
+"""
+
 Row = dict[str, Any]
 
 
@@ -57,6 +63,7 @@ def row_of(strategy: str, delay_ms: float, measured: dict[str, Any]) -> Row:
         "chunks": measured["chunks"],
         **{name: measured[name] for name in ("chunks_refused", "chunks_discarded", "chunks_late", "ticks_starved")},
         "stopped": sum(bool(episode["message"]) for episode in measured["per_episode"]),
+        "succeeded": [bool(episode["success"]) for episode in measured["per_episode"]],
     }
 
 
@@ -76,27 +83,49 @@ def _cell(row: Row) -> str:
     return f"{row['successes']} of {row['worlds']} ({low:.0f} to {high:.0f} %)"
 
 
-def behind(rows: Sequence[Row]) -> list[str]:
-    """Where real-time chunking had fewer successes than another strategy at the same delay, one line each."""
+def behind(rows: Sequence[Row]) -> list[Row]:
+    """Where real-time chunking had fewer successes than another strategy at the same delay.
+
+    Returns:
+        One for each: ``delay_ms``, ``strategy``, ``successes`` of both (real-time chunking's first), ``worlds``, in how many of
+        them ``only_ours`` and ``only_theirs`` succeeded, and ``p_value`` of that.
+    """
     ours = {row["delay_ms"]: row for row in rows if row["strategy"] == REAL_TIME_CHUNKING}
     return [
-        f"{row['delay_ms']:g} ms: {REAL_TIME_CHUNKING} {ours[row['delay_ms']]['successes']}, "
-        f"{row['strategy']} {row['successes']} of {row['worlds']}"
+        _difference(ours[row["delay_ms"]], row)
         for row in rows
         if row["delay_ms"] in ours and row["successes"] > ours[row["delay_ms"]]["successes"]
     ]
+
+
+def _difference(ours: Row, theirs: Row) -> Row:
+    pairs = list(zip(ours["succeeded"], theirs["succeeded"], strict=True))
+    only_ours, only_theirs = pairs.count((True, False)), pairs.count((False, True))
+    return {
+        "delay_ms": theirs["delay_ms"],
+        "strategy": theirs["strategy"],
+        "successes": [ours["successes"], theirs["successes"]],
+        "worlds": theirs["worlds"],
+        "only_ours": only_ours,
+        "only_theirs": only_theirs,
+        "p_value": paired_p_value(only_ours, only_theirs),
+    }
 
 
 def verdict(rows: Sequence[Row]) -> str:
     """What the table says of real-time chunking; nothing if it was not measured."""
     if not any(row["strategy"] == REAL_TIME_CHUNKING for row in rows):
         return ""
-    lines = behind(rows)
-    if not lines:
+    found = behind(rows)
+    if not found:
         return "\nReal-time chunking had at least as many successes as every other strategy at every delay.\n"
-    return "\nReal-time chunking had fewer successes than another strategy here:\n\n" + "\n".join(
-        f"- {x}" for x in lines
-    )
+    lines = [
+        f"- {each['delay_ms']:g} ms: {each['strategy']} {each['successes'][1]}, real-time chunking {each['successes'][0]} of "
+        f"{each['worlds']}; in {each['only_theirs']} worlds only the former succeeded, in {each['only_ours']} only the latter: "
+        f"p = {each['p_value']:.2g}"
+        for each in found
+    ]
+    return _BEHIND + "\n".join(lines) + "\n"
 
 
 def chosen(names: Sequence[str], policy: str) -> list[str]:

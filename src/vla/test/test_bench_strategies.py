@@ -22,7 +22,9 @@ def row(strategy: str, delay_ms: float, successes: int, worlds: int = 20) -> dic
         "chunks_discarded": 2,
         "chunks_late": 3,
         "ticks_starved": 4,
-        "per_episode": [{"message": ""}, {"message": "no usable action"}],
+        "per_episode": [
+            {"success": index < successes, "message": "" if index < successes else "no usable action"} for index in range(worlds)
+        ],
     }
     return row_of(strategy, delay_ms, measured)
 
@@ -30,7 +32,7 @@ def row(strategy: str, delay_ms: float, successes: int, worlds: int = 20) -> dic
 def test_a_row_has_the_interval_and_what_went_wrong() -> None:
     found = row("average", 100.0, 15)
     assert found["wilson"] == pytest.approx(wilson_interval(15, 20))
-    assert (found["limit_violations"], found["stopped"], found["chunks_refused"]) == (2, 1, 1)
+    assert (found["limit_violations"], found["stopped"], found["chunks_refused"]) == (2, 5, 1)
 
 
 def test_the_table_has_strategies_down_and_delays_across() -> None:
@@ -43,10 +45,12 @@ def test_the_table_has_strategies_down_and_delays_across() -> None:
     ]
 
 
-def test_where_real_time_chunking_is_behind_is_said() -> None:
-    rows = [row("average", 0.0, 15), row("real_time_chunking", 0.0, 14), row("real_time_chunking", 100.0, 14)]
-    assert behind(rows) == ["0 ms: real_time_chunking 14, average 15 of 20"]
-    assert "- 0 ms: real_time_chunking 14, average 15 of 20" in verdict(rows)
+def test_where_real_time_chunking_is_behind_is_said_with_what_that_is_worth() -> None:
+    rows = [row("average", 0.0, 15), row("real_time_chunking", 0.0, 13), row("real_time_chunking", 100.0, 14)]
+    (found,) = behind(rows)
+    assert (found["strategy"], found["successes"], found["only_ours"], found["only_theirs"]) == ("average", [13, 15], 0, 2)
+    assert found["p_value"] == pytest.approx(0.5)
+    assert "- 0 ms: average 15, real-time chunking 13 of 20; in 2 worlds only the former" in verdict(rows)
     assert "at least as many" in verdict(rows[1:])
     assert verdict(rows[:1]) == ""
 
