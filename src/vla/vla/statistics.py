@@ -37,4 +37,4 @@ def paired_p_value(only_first: int, only_second: int) -> float:
     """
     differing = only_first + only_second
     tail = sum(math.comb(differing, count) for count in range(min(only_first, only_second) + 1))
-    return min(1.0, 2.0 * tail / 2**differing)
+    return min(1.0, 2.0 * tail / 2.0**differing)
