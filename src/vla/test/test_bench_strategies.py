@@ -23,7 +23,8 @@ def row(strategy: str, delay_ms: float, successes: int, worlds: int = 20) -> dic
         "chunks_late": 3,
         "ticks_starved": 4,
         "per_episode": [
-            {"success": index < successes, "message": "" if index < successes else "no usable action"} for index in range(worlds)
+            {"success": index < successes, "message": "" if index < successes else "no usable action"}
+            for index in range(worlds)
         ],
     }
     return row_of(strategy, delay_ms, measured)
@@ -48,7 +49,12 @@ def test_the_table_has_strategies_down_and_delays_across() -> None:
 def test_where_real_time_chunking_is_behind_is_said_with_what_that_is_worth() -> None:
     rows = [row("average", 0.0, 15), row("real_time_chunking", 0.0, 13), row("real_time_chunking", 100.0, 14)]
     (found,) = behind(rows)
-    assert (found["strategy"], found["successes"], found["only_ours"], found["only_theirs"]) == ("average", [13, 15], 0, 2)
+    assert (found["strategy"], found["successes"], found["only_ours"], found["only_theirs"]) == (
+        "average",
+        [13, 15],
+        0,
+        2,
+    )
     assert found["p_value"] == pytest.approx(0.5)
     assert "- 0 ms: average 15, real-time chunking 13 of 20; in 2 worlds only the former" in verdict(rows)
     assert "at least as many" in verdict(rows[1:])
