@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import shutil
 from itertools import pairwise
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from training_runs import ALONE, NETWORK
 import vla_policies
 from vla_core.episodes import EpisodeReader
 from vla_core.errors import CheckpointError, ConfigError, EmbodimentMismatch, EpisodeError
+from vla_policies.checkpoint import WEIGHTS_FILE
 from vla_policies.errors import TrainingError
 from vla_policies.spec import ImageSize
 from vla_policies.training.config import Augmentation, Data, Optimisation, Reporting, TrainConfig
@@ -159,6 +161,15 @@ def test_a_folder_that_holds_a_run_is_not_overwritten(episodes, tmp_path) -> Non
     train(settings(steps=1), episodes, tmp_path / "out")
     with pytest.raises(TrainingError, match="holds a training run; resume it, or name another folder"):
         train(settings(steps=1), episodes, tmp_path / "out")
+
+
+def test_a_policy_is_not_overwritten(episodes, tmp_path) -> None:
+    out = train(settings(steps=1), episodes, tmp_path / "out").checkpoint
+    before = (out / WEIGHTS_FILE).read_bytes()
+    shutil.rmtree(out / "training")  # as a policy is shipped
+    with pytest.raises(TrainingError, match="out: holds a policy, which training would replace; name another folder"):
+        train(settings(steps=2), episodes, out)
+    assert (out / WEIGHTS_FILE).read_bytes() == before
 
 
 def test_a_run_is_only_resumed_with_its_own_settings_and_episodes(episodes, tmp_path) -> None:

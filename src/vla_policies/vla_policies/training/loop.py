@@ -11,7 +11,7 @@ import torch
 
 from vla_core import config as configuration
 from vla_policies import provenance
-from vla_policies.checkpoint import Checkpoint, PolicyConfig, Provenance, write_checkpoint
+from vla_policies.checkpoint import CONFIG_FILE, Checkpoint, PolicyConfig, Provenance, write_checkpoint
 from vla_policies.errors import TrainingError
 from vla_policies.families import hyper_parameters
 from vla_policies.loading import require_device
@@ -73,7 +73,7 @@ def train(
         EmbodimentMismatch: the episodes are of different robots, or of one that lacks what the preset needs.
         ConfigError: a hyper-parameter of the network is wrong.
         CheckpointError: unknown family or device, or the checkpoint cannot be written.
-        TrainingError: ``out`` holds another run, the run cannot be resumed, or the loss is not finite.
+        TrainingError: ``out`` holds another run or policy, the run cannot be resumed, or the loss is not finite.
     """
     with torch.random.fork_rng(devices=[]), joined(require_device(config.optimisation.device)) as processes:
         run = _Run(config, list(episodes), Path(out), resume, command_line, processes)
@@ -98,7 +98,9 @@ class _Run:
         self._out = out
         self._folder = out / TRAINING_FOLDER
         self._command_line = command_line
-        _prepare_folder(self._folder, resume)
+        if not resume:
+            _require_unused(out, tuple(config.embodiments))
+        _make(self._folder)
         self._parts = read_parts(config, episodes, processes)
         self._trainer = Trainer(config, self._parts, processes)
         self._step = restore_state(self._folder, self._trainer, self._identity) if resume else 0
@@ -182,9 +184,16 @@ class _Run:
         )
 
 
-def _prepare_folder(folder: Path, resume: bool) -> None:
-    if not resume and (folder / STATE_FILE).exists():
-        raise TrainingError(f"{folder.parent}: holds a training run; resume it, or name another folder")
+def _require_unused(out: Path, embodiments: tuple[str, ...]) -> None:
+    """Raises TrainingError where the policy would take the place of another."""
+    if (out / TRAINING_FOLDER / STATE_FILE).exists():
+        raise TrainingError(f"{out}: holds a training run; resume it, or name another folder")
+    for folder in (out, *(out / name for name in embodiments)):
+        if (folder / CONFIG_FILE).exists():
+            raise TrainingError(f"{folder}: holds a policy, which training would replace; name another folder")
+
+
+def _make(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
