@@ -17,7 +17,7 @@ from bench.support.figures import machine, publish
 from vla.paths import named_policy
 from vla.statistics import paired_p_value, wilson_interval
 from vla_core.errors import ConfigError, choice
-from vla_core.strategies import Strategy
+from vla_core.strategies import DEFAULT_DECAY, Strategy
 from vla_policies import describe
 from vla_policy_node.fake import FAKE
 
@@ -27,11 +27,11 @@ REAL_TIME_CHUNKING = "real_time_chunking"
 
 _PAGE = """# Strategies under delay
 
-Successes of {policy} in {worlds} worlds of `{task}`, the same ones in every cell, in lockstep; with 95 % intervals (Wilson).
+Successes of `{name}` in {worlds} worlds of `{task}`, the same ones in every cell, in lockstep; with 95 % intervals (Wilson).
 An inference takes the simulated time above each column; {horizon} steps are executed of each chunk. Made by
 
 ```
-./vla bench strategies --policy {policy} --task {task} --delays {delays} --worlds {worlds} --seed {seed} \\
+./vla bench strategies --policy DIR --task {task} --delays {delays} --worlds {worlds} --seed {seed} \\
     --execution-horizon {horizon} --prefix-decay {decay} --out DIR --markdown FILE
 ```
 
@@ -165,7 +165,7 @@ def strategies(
     worlds: Annotated[int, typer.Option(min=1, help="Worlds in which each is measured.")] = 100,
     seed: Annotated[int, typer.Option(min=0, help="Which worlds.")] = 1,
     execution_horizon: Annotated[int, typer.Option(min=1, help="Steps from one inference to the next.")] = 8,
-    prefix_decay: Annotated[str, typer.Option(help="Real-time chunking: linear, exp, ones or zeros.")] = "exp",
+    prefix_decay: Annotated[str, typer.Option(help="Real-time chunking: linear, exp, ones or zeros.")] = DEFAULT_DECAY,
     limit: Annotated[float, typer.Option(min=0.1, help="Simulated seconds after which an episode has failed.")] = 12.0,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
     markdown: Annotated[Path | None, typer.Option(help="Write a page with the table there.")] = None,
@@ -191,7 +191,7 @@ def strategies(
     if markdown is not None:
         markdown.write_text(
             _PAGE.format(
-                policy=Path(checkpoint).name,
+                name=FAKE if checkpoint == FAKE else describe(Path(checkpoint))["name"],
                 task=task,
                 worlds=worlds,
                 seed=seed,

@@ -13,7 +13,7 @@ from vla.paths import config_folder, named_config
 from vla_core import config
 from vla_core.embodiment import Embodiment, load_embodiment
 from vla_core.errors import ConfigError
-from vla_core.strategies import Decay, Strategy
+from vla_core.strategies import DEFAULT_DECAY, Decay, Strategy
 from vla_recorder.settings import RecorderSettings
 
 ELSEWHERE = "elsewhere"  # given for a policy whose node somebody else starts
@@ -86,7 +86,7 @@ class Bringup:
         default=8, metadata={"doc": "steps from one inference to the next"}
     )
     prefix_decay: Decay = field(
-        default="exp",
+        default=DEFAULT_DECAY,
         metadata={"doc": "real-time chunking: how the hold on the executed chunk falls: linear, exp, ones or zeros"},
     )
     speed: Annotated[float, Constraint(gt=0, le=1)] = field(

@@ -14,7 +14,7 @@ from vla_core.chunking import Continued, EveryHorizon, WaitedFor, requests_for
 from vla_core.chunking.delay import DelayEstimate
 from vla_core.chunking.easing import EASE_NS
 from vla_core.embodiment import load_embodiment
-from vla_core.strategies import Strategy
+from vla_core.strategies import DEFAULT_DECAY, Strategy
 
 STEP = 50_000_000
 NOW = 1_790_000_000_000_000_000
@@ -80,7 +80,7 @@ def test_the_first_chunk_is_conditioned_on_nothing_and_the_next_on_what_is_execu
     assert requests.due(at(5))
     prefix = requests.asked(at(5))
     assert isinstance(prefix, ActionPrefix)
-    assert (prefix.delay, prefix.execution_horizon, prefix.decay) == (2, 5, "exp")
+    assert (prefix.delay, prefix.execution_horizon, prefix.decay) == (2, 5, DEFAULT_DECAY)
     np.testing.assert_allclose(prefix.resampled(at(5), STEP, 20)[:, 0], np.arange(5.0, 20.0))
 
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from vla_core.action_chunk import ActionChunk
 from vla_core.errors import ChunkError
-from vla_core.strategies import Decay
+from vla_core.strategies import DEFAULT_DECAY, Decay
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,7 +29,7 @@ class ActionPrefix:
     chunk: ActionChunk
     delay: int
     execution_horizon: int
-    decay: Decay = "exp"
+    decay: Decay = DEFAULT_DECAY
 
     def __post_init__(self) -> None:
         if self.delay < 0 or self.execution_horizon < 0:

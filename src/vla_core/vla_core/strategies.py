@@ -18,3 +18,6 @@ Strategy = Literal[
 
 Decay = Literal["linear", "exp", "ones", "zeros"]
 """Real-time chunking: how the hold on the executed chunk falls behind what is certain to be executed of it."""
+
+DEFAULT_DECAY: Decay = "zeros"
+"""At once: the paper's is ``exp``, which was behind where chunks are long (docs/strategies.md has the figures)."""

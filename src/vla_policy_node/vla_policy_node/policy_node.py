@@ -21,7 +21,7 @@ from vla_core.chunking import requests_for
 from vla_core.embodiment import load_embodiment
 from vla_core.errors import PeerLost, VlaError
 from vla_core.ports import Policy
-from vla_core.strategies import Decay, Strategy
+from vla_core.strategies import DEFAULT_DECAY, Decay, Strategy
 from vla_policy_node.fake import FAKE, FakePolicy
 from vla_policy_node.remote import is_remote, remote_policy
 from vla_policy_node.runner import Inference, PolicyRunner, RunnerState
@@ -55,7 +55,7 @@ class PolicyParameters:
         default=8, metadata={"doc": "steps from one inference to the next"}
     )
     prefix_decay: Decay = field(
-        default="exp",
+        default=DEFAULT_DECAY,
         metadata={"doc": "real-time chunking: how the hold on the executed chunk falls: linear, exp, ones or zeros"},
     )
     lockstep_latency_ms: Annotated[float, Constraint(ge=0)] = field(

@@ -11,6 +11,8 @@ from typing import Annotated
 
 import typer
 
+from vla_core.strategies import DEFAULT_DECAY
+
 app = typer.Typer()
 
 
@@ -24,7 +26,7 @@ def eval(
         str, typer.Option(help="How chunks are asked for and combined; docs/strategies.md has them.")
     ] = "receding_horizon",
     execution_horizon: Annotated[int, typer.Option(min=1, help="Steps from one inference to the next.")] = 8,
-    prefix_decay: Annotated[str, typer.Option(help="Real-time chunking: linear, exp, ones or zeros.")] = "exp",
+    prefix_decay: Annotated[str, typer.Option(help="Real-time chunking: linear, exp, ones or zeros.")] = DEFAULT_DECAY,
     inference_delay_ms: Annotated[float, typer.Option(min=0, help="Simulated time that an inference takes.")] = 40.0,
     embodiment: Annotated[str, typer.Option(help="Name in config/embodiments, or a file.")] = "",
     device: Annotated[str, typer.Option(help="Where the policy runs: cpu, cuda or cuda:N.")] = "cpu",

@@ -9,7 +9,7 @@ import numpy as np
 from vla_core.action_chunk import ActionChunk
 from vla_core.action_prefix import ActionPrefix
 from vla_core.chunking.delay import DelayEstimate
-from vla_core.strategies import Decay
+from vla_core.strategies import DEFAULT_DECAY, Decay
 
 
 class Continued:
@@ -32,7 +32,7 @@ class Continued:
 
     continues = True
 
-    def __init__(self, execution_horizon: int, step_ns: int, lead_ns: int = 0, decay: Decay = "exp") -> None:
+    def __init__(self, execution_horizon: int, step_ns: int, lead_ns: int = 0, decay: Decay = DEFAULT_DECAY) -> None:
         self.discarded = 0
         self.estimate = DelayEstimate()
         self._execution_horizon = execution_horizon

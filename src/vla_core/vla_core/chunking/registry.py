@@ -11,7 +11,7 @@ from vla_core.chunking.synchronous import Synchronous
 from vla_core.chunking.temporal_ensembling import TemporalEnsembling
 from vla_core.embodiment import Embodiment
 from vla_core.ports import ChunkScheduler
-from vla_core.strategies import Decay, Strategy
+from vla_core.strategies import DEFAULT_DECAY, Decay, Strategy
 
 
 def scheduler_for(strategy: Strategy, roughness: float, ensembling_coefficient: float) -> ChunkScheduler:
@@ -34,7 +34,7 @@ def scheduler_for(strategy: Strategy, roughness: float, ensembling_coefficient: 
 
 
 def requests_for(
-    strategy: Strategy, execution_horizon: int, embodiment: Embodiment, decay: Decay = "exp"
+    strategy: Strategy, execution_horizon: int, embodiment: Embodiment, decay: Decay = DEFAULT_DECAY
 ) -> ChunkRequests:
     """What decides, at the policy, when a chunk is asked for.
 
