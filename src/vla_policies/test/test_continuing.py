@@ -84,7 +84,7 @@ def test_the_guidance_goes_through_the_jacobian_of_the_network(family, with_jaco
     """Against the method written out, with the whole Jacobian, in 64 bits."""
     checkpoint = continuing_checkpoint(family, embodiment)
     chunk = executed(embodiment, observation)
-    found = policy_of(checkpoint).infer(observation, ActionPrefix(chunk, DELAY, EXECUTED))
+    found = policy_of(checkpoint).infer(observation, ActionPrefix(chunk, DELAY, EXECUTED, "exp"))
     network = checkpoint.network().double().requires_grad_(False)
     inputs = network_inputs(checkpoint, observation)
     inputs = dataclasses.replace(
