@@ -77,6 +77,8 @@ class GrootConfig:
     """with ``eagle``: as NVIDIA's code resizes what it cropped, or as Eagle's processor does, which is all that LeRobot uses"""
     noise_seed: Annotated[int, Constraint(ge=0)] = 0
     """all chunks are made of the same noise, so that they change no more than what is seen"""
+    noise_scale: Annotated[float, Constraint(ge=0)] = 1.0
+    """of that noise: 1, as in training, or less, down to 0, its mean, of which less is left in the chunk"""
 
     def __post_init__(self) -> None:
         if self.embodiment >= self.head.embodiments:

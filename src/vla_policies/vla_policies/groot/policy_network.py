@@ -48,7 +48,7 @@ class GrootNetwork(nn.Module):
             else SmallBackbone(config.small, shape.cameras, head.backbone_dim)
         )
         self.action_head = FlowMatchingDitHead(head)
-        self.constants = FixedNoise(head.horizon, head.action_dim, config.noise_seed)
+        self.constants = FixedNoise(head.horizon, head.action_dim, config.noise_seed, config.noise_scale)
 
     def predict(self, inputs: NetworkInputs) -> Tensor:
         """The action chunk (B, K, A), always made of the same noise."""

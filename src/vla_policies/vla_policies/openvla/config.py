@@ -98,6 +98,9 @@ class OpenVlaConfig:
     """of inference"""
     diffusion_loss: Literal["noise", "chunk"] = "noise"
     """what training weighs: the error of the noise, as for the published weights, or that of the chunk that it implies"""
+    noise_scale: Annotated[float, Constraint(ge=0)] = 1.0
+    """of the noise that every chunk of a diffusion is made of: 1, as in training, or less, down to 0, its mean, of which less is
+    left in the chunk"""
     precision: Literal["float32", "bfloat16"] = "float32"
     """of weights and arithmetic"""
     prompt: str = PROMPT

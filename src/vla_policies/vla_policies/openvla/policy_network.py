@@ -28,7 +28,7 @@ class OpenVlaNetwork(OpenVla):
 
     def __init__(self, config: OpenVlaConfig, shape: NetworkShape) -> None:
         super().__init__(config, shape)
-        self.constants = FixedNoise(shape.action_horizon, shape.action_dim, _NOISE_SEED)
+        self.constants = FixedNoise(shape.action_horizon, shape.action_dim, _NOISE_SEED, config.noise_scale)
         if config.precision == "bfloat16":
             self.to(torch.bfloat16)
         self._tokenizer = read_tokenizer(Path(config.tokenizer_file)) if config.tokenizer_file else byte_tokens

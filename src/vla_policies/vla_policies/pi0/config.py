@@ -104,6 +104,8 @@ class Pi0Config:
     """of images that are made smaller; LeRobot does not"""
     noise_seed: Annotated[int, Constraint(ge=0)] = 0
     """of the noise that every chunk is made of"""
+    noise_scale: Annotated[float, Constraint(ge=0)] = 1.0
+    """of that noise: 1, as in training, or less, down to 0, its mean, of which less is left in the chunk"""
     trained_prefix: Annotated[int, Constraint(ge=0)] = 0
     """train with up to so many first actions known, so that chunks can go on from them without guidance"""
 

@@ -45,7 +45,7 @@ class Pi0PolicyNetwork(nn.Module):
         self.config = config
         self.shape = shape
         self.model = Pi0Model(config)
-        self.constants = FixedNoise(shape.action_horizon, config.action_dim, config.noise_seed)
+        self.constants = FixedNoise(shape.action_horizon, config.action_dim, config.noise_seed, config.noise_scale)
         self.times = Tables(
             euler=euler_times(config.sampling_steps, device="cpu", accumulated=config.accumulated_times)
         )
