@@ -121,8 +121,8 @@ def verdict(rows: Sequence[Row]) -> str:
         return "\nReal-time chunking had at least as many successes as every other strategy at every delay.\n"
     lines = [
         f"- {each['delay_ms']:g} ms: {each['strategy']} {each['successes'][1]}, real-time chunking {each['successes'][0]} of "
-        f"{each['worlds']}; in {each['only_theirs']} worlds only the former succeeded, in {each['only_ours']} only the latter: "
-        f"p = {each['p_value']:.2g}"
+        f"{each['worlds']}; worlds in which only the former succeeded: {each['only_theirs']}, only the latter: "
+        f"{each['only_ours']}; p = {each['p_value']:.2g}"
         for each in found
     ]
     return _BEHIND + "\n".join(lines) + "\n"

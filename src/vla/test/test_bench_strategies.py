@@ -56,7 +56,10 @@ def test_where_real_time_chunking_is_behind_is_said_with_what_that_is_worth() ->
         2,
     )
     assert found["p_value"] == pytest.approx(0.5)
-    assert "- 0 ms: average 15, real-time chunking 13 of 20; in 2 worlds only the former" in verdict(rows)
+    assert (
+        "- 0 ms: average 15, real-time chunking 13 of 20; worlds in which only the former succeeded: 2, only the"
+        in verdict(rows)
+    )
     assert "at least as many" in verdict(rows[1:])
     assert verdict(rows[:1]) == ""
 
