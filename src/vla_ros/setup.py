@@ -8,6 +8,7 @@ setup(
         ("share/ament_index/resource_index/packages", ["resource/vla_ros"]),
         ("share/vla_ros", ["package.xml"]),
     ],
+    package_data={"vla_ros": ["*.xml"]},
     install_requires=["setuptools", "vla_core"],
-    zip_safe=True,
+    zip_safe=False,
 )

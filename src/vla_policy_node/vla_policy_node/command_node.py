@@ -31,6 +31,7 @@ from vla_ros.lifecycle import run_managed_node
 from vla_ros.robot.human import HumanTopics
 from vla_ros.robot.sinks import GripperSink, arm_sink
 from vla_ros.time import to_ns
+from vla_ros.transport import avoid_shared_memory
 
 _GRIPPER_NS = 50_000_000
 _STOP_ATTEMPTS = 5
@@ -196,6 +197,7 @@ class CommandNode:
 
 
 def main() -> int:
+    avoid_shared_memory()
     return run_managed_node("command_node", CommandNode)
 
 

@@ -29,6 +29,7 @@ from vla_ros import qos, scheduling
 from vla_ros.robot import stream_wire as wire
 from vla_ros.robot.state_messages import STATE_MESSAGES, Meaning
 from vla_ros.timer import Timer
+from vla_ros.transport import avoid_shared_memory
 
 _REPORT_NS = 50_000_000
 _ARRIVES_S = 1.0  # the last command, at its reader
@@ -132,6 +133,7 @@ def main() -> int:
         signal.signal(number, signal.SIG_IGN)  # it ends behind its command_node, which those end
     channel = socket.socket(fileno=setup.descriptor)
     channel.setblocking(False)
+    avoid_shared_memory()
     ros_host.init()
     node = rclpy.create_node(setup.node, namespace=setup.namespace, start_parameter_services=False, enable_rosout=False)
     publisher = node.create_publisher(STATE_MESSAGES[setup.kind].type, setup.topic, qos.command())
