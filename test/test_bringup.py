@@ -20,7 +20,7 @@ from support import eventually, processes_marked_by
 from vla.ros.operator import Operator
 from vla_core.episodes import EpisodeReader, list_episodes
 
-ROWS = r"● REC +[0-9:.]+ +[1-9][0-9]* rows"
+ROWS = r"● REC +[0-9:.]+ +(?:[2-9]|[1-9][0-9]+) rows"
 _SPAN_S = 0.1
 pytestmark = pytest.mark.ros
 
