@@ -106,6 +106,11 @@ def test_the_range_of_discovery_stays(before: dict[str, str], after: dict[str, s
         {"FASTRTPS_DEFAULT_PROFILES_FILE": "mine.xml"},
         {"FASTDDS_DEFAULT_PROFILES_FILE": "mine.xml", "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST"},
         {"ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST", "ROS_STATIC_PEERS": "10.0.0.2"},
+        {
+            "ROS_LOCALHOST_ONLY": "1",
+            "ROS_STATIC_PEERS": "10.0.0.2",
+            "FASTRTPS_DEFAULT_PROFILES_FILE": "large_images.xml",
+        },
     ],
 )
 def test_what_the_user_has_set_rules(environment: dict[str, str]) -> None:

@@ -28,13 +28,16 @@ def avoid_shared_memory(environment: MutableMapping[str, str] = os.environ) -> N
     rmw_fastrtps adds shared memory whatever they say; there a profile says the same as that range, without it. It cannot where
     ``ROS_STATIC_PEERS`` are named as well: then nothing is changed.
     """
+    of_the_user = {name for name in _OF_THE_USER if environment.get(name)}
     if Path(environment.get(_PROFILES_FILE, "")).name == _FOR_IMAGES:
-        del environment[_PROFILES_FILE]
-    if any(environment.get(name) for name in _OF_THE_USER):
+        of_the_user.remove(_PROFILES_FILE)
+    here_alone = environment.get(_RANGE, "").upper() == "LOCALHOST" or environment.get(_LOCALHOST_ONLY) == "1"
+    if of_the_user or (here_alone and environment.get(_STATIC_PEERS)):
         return
-    if environment.get(_RANGE, "").upper() != "LOCALHOST" and environment.get(_LOCALHOST_ONLY) != "1":
-        environment[_BUILTIN] = "UDPv4"
-    elif not environment.get(_STATIC_PEERS):
+    if here_alone:
         environment.pop(_LOCALHOST_ONLY, None)
         environment[_RANGE] = "SYSTEM_DEFAULT"
         environment[_PROFILES_FILE] = str(_LOCALHOST_BY_UDP)
+    else:
+        environment.pop(_PROFILES_FILE, None)
+        environment[_BUILTIN] = "UDPv4"
