@@ -144,6 +144,15 @@ def chosen(names: Sequence[str], policy: str) -> list[str]:
     return [name for name in known if continues or name != REAL_TIME_CHUNKING]
 
 
+def require_same(file: Path, measured: dict[str, Any], **expected: str) -> None:
+    """Raises ConfigError if the figures, which an earlier run may have left, are of something else."""
+    for name, value in expected.items():
+        if measured[name] != value:
+            raise ConfigError(
+                f"--out: {file}: expected figures of the {name} {value}, found {measured[name]}; name another folder"
+            )
+
+
 def delays_of(text: str) -> list[float]:
     """``0,100,200`` [ms]. Raises ConfigError."""
     try:
@@ -186,7 +195,9 @@ def strategies(
                 given += ["--prefix-decay", prefix_decay]
                 label = f"{name}_{prefix_decay}"
             file = out.resolve() / f"{label}_{delay_ms:g}ms_{worlds}_{seed}_{execution_horizon}.json"
-            rows.append(row_of(name, delay_ms, figures_of(file, ["eval", *measured_with, *given])))
+            measured = figures_of(file, ["eval", *measured_with, *given])
+            require_same(file, measured, policy=checkpoint, task=task)
+            rows.append(row_of(name, delay_ms, measured))
             print(table(rows), flush=True)
     if markdown is not None:
         markdown.write_text(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
-from bench.strategies import behind, chosen, delays_of, row_of, table, verdict
+from bench.strategies import behind, chosen, delays_of, require_same, row_of, table, verdict
 
 from vla.statistics import wilson_interval
 from vla_core.errors import ConfigError
@@ -73,6 +75,15 @@ def test_strategies_and_delays_are_checked_before_anything_is_run() -> None:
     for wrong in ("", "fast", "-1", "100,,200"):
         with pytest.raises(ConfigError, match="--delays: expected milliseconds"):
             delays_of(wrong)
+
+
+def test_figures_that_an_earlier_run_left_of_another_policy_are_refused() -> None:
+    measured = {"policy": "/old", "task": "pick_place"}
+    require_same(Path("a.json"), measured, policy="/old", task="pick_place")
+    with pytest.raises(
+        ConfigError, match=r"--out: a.json: expected figures of the policy /new, found /old; name another"
+    ):
+        require_same(Path("a.json"), measured, policy="/new", task="pick_place")
 
 
 def test_a_policy_that_cannot_go_on_from_chunks_is_measured_without() -> None:
