@@ -11,6 +11,7 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from bench.support.processes import READY
@@ -18,12 +19,16 @@ from bench.support.timed_command_node import LatenessLog
 from vla_ros.scheduling import keep_time
 
 
-def keep_rate(rate_hz: float, log: LatenessLog, ended: threading.Event) -> None:
-    """Sleeps until absolute deadlines and does nothing else."""
+def keep_rate(
+    rate_hz: float, log: LatenessLog, ended: threading.Event, serve: Callable[[], None] | None = None
+) -> None:
+    """Sleeps until absolute deadlines, and serves them; without ``serve`` it does nothing. Notes when that has been done."""
     period_ns = round(1e9 / rate_hz)
     due_ns = (time.monotonic_ns() // period_ns + 1) * period_ns + period_ns // 2
     while not ended.is_set():
         time.sleep(max(0, due_ns - time.monotonic_ns()) * 1e-9)
+        if serve:
+            serve()
         late_ns = time.monotonic_ns() - due_ns
         log.note(late_ns)
         due_ns += (late_ns // period_ns + 1) * period_ns

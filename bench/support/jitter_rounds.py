@@ -37,7 +37,7 @@ _NOBODY = "bench/inferred"  # where the policy's own chunks go
 
 @dataclass
 class Rounds:
-    """How late ticks were in each round [us], idle and loaded in turns.
+    """How late commands were sent in each round [us], idle and loaded in turns.
 
     Attributes:
         rate_hz: of the control ticks.
@@ -114,6 +114,7 @@ def rounds(folder: Path, rate_hz: float, pairs: int, window_s: float, policy: Pa
         ):
             operator.wait_until(lambda: _policy_is_ready(operator), "a policy that is ready", _READY_S)
             operator.arm()
+            operator.wait_until(lambda: len(operator.command.position) > 0, "where the arm is told to be", _READY_S)
             position = [str(value) for value in operator.command.position]
             chunks = ["bench.support.chunk_source", str(embodiment), str(_CHUNK_PERIOD_S), *position]
             with Child(chunks, environment, folder / "chunks.log") as source:
@@ -133,13 +134,18 @@ def rounds(folder: Path, rate_hz: float, pairs: int, window_s: float, policy: Pa
 
 
 def one_process(folder: Path, rate_hz: float, window_s: float, policy: Path) -> np.ndarray:
-    """How late the ticks of a loop are that has its inference beside it in the same process [us]."""
+    """How late the commands of a loop are that has its inference beside it in the same process [us]."""
     log = folder / "one_process.npy"
-    with Child(
-        ["bench.support.one_process", str(policy), str(rate_hz), str(log)], _environment(), folder / "one.log"
-    ) as child:
-        child.wait_until_ready()
-        time.sleep(window_s)
+    with reserved_domain_id() as domain_id:
+        environment = _environment(domain_id)
+        given = ["bench.support.one_process", str(policy), str(rate_hz), str(log)]
+        with (
+            Child(["bench.support.listener"], environment, folder / "listener.log") as listener,
+            Child(given, environment, folder / "one.log") as child,
+        ):
+            listener.wait_until_ready()
+            child.wait_until_ready()
+            time.sleep(window_s)
     return np.asarray(np.load(log)[:, 1] * 1e-3)
 
 
@@ -170,7 +176,7 @@ def _timed(process: Process, log: Path) -> Process:
     return dataclasses.replace(process, package="bench.support", executable="timed_command_node", parameters=parameters)
 
 
-def _environment(domain_id: int | None = None) -> dict[str, str]:
+def _environment(domain_id: int) -> dict[str, str]:
     environment = child_environment(domain_id=domain_id)
     path = [str(checkout()), *filter(None, [environment.get("PYTHONPATH")])]
     return {**environment, "PYTHONPATH": os.pathsep.join(path)}

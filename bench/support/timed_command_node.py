@@ -1,7 +1,7 @@
-"""A command_node whose every control tick is written down: ``python -m bench.support.timed_command_node``.
+"""A command_node whose every command is written down: ``python -m bench.support.timed_command_node``.
 
-It is the node as it is. Its parameter ``lateness_file`` names a file; at the end it holds of each tick when it was reported, at
-most a twentieth of a second after it was served, and how late it had begun.
+It is the node as it is. Its parameter ``lateness_file`` names a file; at the end it holds of each command when it was reported,
+at most a twentieth of a second after it had been sent, and how late that was.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ class LatenessLog(LatenessMeter):
         self._ticks.append((time.monotonic_ns(), late_ns))
 
     def save(self, path: Path) -> None:
-        """Writes an array (ticks, 2): when each was noted, on the monotonic clock, and how late it had begun [ns]."""
+        """Writes an array (ticks, 2): when each was noted, on the monotonic clock, and how late it was sent [ns]."""
         np.save(path, np.array(self._ticks, dtype=np.int64).reshape(-1, 2))
 
 
 class TimedCommandNode(CommandNode):
-    """The node, and the log of its control ticks."""
+    """The node, and the log of its commands."""
 
     def __init__(self, host: NodeHost) -> None:
         super().__init__(host)

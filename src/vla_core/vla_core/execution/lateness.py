@@ -17,13 +17,13 @@ class Lateness:
 
 
 class LatenessMeter:
-    """Collects how late ticks began until somebody reads it."""
+    """Collects how late ticks were until somebody reads it."""
 
     def __init__(self) -> None:
         self._late_ns: list[int] = []
 
     def note(self, late_ns: int) -> None:
-        """Takes the time from a deadline to the beginning of its tick [ns]."""
+        """Takes the time from a deadline to the beginning of its tick, or to when its command was sent [ns]."""
         if len(self._late_ns) < _MOST:
             self._late_ns.append(late_ns)
 

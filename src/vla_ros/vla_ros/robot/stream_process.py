@@ -12,20 +12,21 @@ import json
 import signal
 import socket
 import sys
-import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from typing import Any
 
 import numpy as np
 import rclpy
 from rclpy.duration import Duration
+from rclpy.serialization import serialize_message
 
 from vla_core.clocks import SteadyWallClock
 from vla_core.motion.streaming import PlanStream
 from vla_core.ports import Clock
 from vla_ros import host as ros_host
 from vla_ros import qos, scheduling
+from vla_ros.idle_states import IdleStates
+from vla_ros.punctual import head_start_ns, sleep_until, watch_until
 from vla_ros.robot import stream_wire as wire
 from vla_ros.robot.state_messages import STATE_MESSAGES, Meaning
 from vla_ros.timer import Timer
@@ -77,12 +78,22 @@ class Streaming:
         clock: that of its command_node.
         channel: to that; not blocking.
         publish: sends a message to the controller.
+        idle_states: of the processors, which are kept awake while the arm moves.
     """
 
-    def __init__(self, setup: Setup, clock: Clock, channel: socket.socket, publish: Callable[[Any], None]) -> None:
+    def __init__(
+        self,
+        setup: Setup,
+        clock: Clock,
+        channel: socket.socket,
+        publish: Callable[[bytes], None],
+        idle_states: IdleStates,
+    ) -> None:
         self._clock = clock
         self._channel = channel
         self._publish = publish
+        self._idle_states = idle_states
+        self._head_start_ns = head_start_ns(setup.period_ns)
         self._message = STATE_MESSAGES[setup.kind].message
         self._meaning = Meaning(tuple(setup.names), setup.frame, np.eye(3))
         self._stream = PlanStream(setup.period_ns)
@@ -95,24 +106,33 @@ class Streaming:
         """Returns when the command_node is gone and the plan is at rest."""
         self.report(self._clock.now_ns())
         while not (self._alone and self._stream.rests):
-            now_ns = self._clock.now_ns()
-            wait_ns = (self._timer.due_ns or now_ns) - now_ns
-            if wait_ns > 0:
-                time.sleep(wait_ns * 1e-9)
-            late_ns = self._timer.fire(self._clock.now_ns())
-            if late_ns is not None:
-                self._late_ns.append(late_ns)
+            head_start_ns = 0 if self._stream.rests else self._head_start_ns
+            now_ns = sleep_until((self._timer.due_ns or 0) - head_start_ns, self._clock)
+            self._timer.fire(now_ns + head_start_ns)
 
     def _tick(self, now_ns: int) -> None:
+        """Makes the command of the deadline that was last, or comes in a moment, and sends it then.
+
+        It is for the deadline, not for when the system woke the process: commands are equally far apart.
+        """
+        due_ns = now_ns - now_ns % self._timer.period_ns
+        self._take_plans(due_ns)
+        told = self._stream.next(due_ns)
+        message = serialize_message(self._message(*told, self._meaning)) if told is not None else None
+        watch_until(due_ns, self._clock)
+        if message is not None:
+            self._publish(message)
+        self._late_ns.append(self._clock.now_ns() - due_ns)
+        self._idle_states.permit(asleep=self._stream.rests)
+        if due_ns - self._reported_ns >= _REPORT_NS or self._stream.problem:
+            self.report(due_ns)
+
+    def _take_plans(self, now_ns: int) -> None:
         while data := wire.received(self._channel):
             plan, origin = wire.plan_from_bytes(data)
             self._meaning = Meaning(self._meaning.names, self._meaning.frame, origin)
             self._stream.follow(plan, now_ns)
         self._alone = data is not None
-        if (told := self._stream.next(now_ns)) is not None:
-            self._publish(self._message(*told, self._meaning))
-        if now_ns - self._reported_ns >= _REPORT_NS or self._stream.problem:
-            self.report(now_ns)
 
     def report(self, now_ns: int) -> None:
         """Says how it goes; nothing where nobody has taken what it said before."""
@@ -137,9 +157,11 @@ def main() -> int:
     ros_host.init()
     node = rclpy.create_node(setup.node, namespace=setup.namespace, start_parameter_services=False, enable_rosout=False)
     publisher = node.create_publisher(STATE_MESSAGES[setup.kind].type, setup.topic, qos.command())
-    scheduling.keep_time(setup.priority, middleware_too=True)
+    idle_states = IdleStates(wanted=setup.priority > 0)
+    scheduled = scheduling.keep_time(setup.priority, middleware_too=True)
+    node.get_logger().info(f"commands: {scheduled}, {idle_states}")
     gc.disable()  # what a tick makes has no cycles
-    Streaming(setup, SteadyWallClock(setup.offset_ns), channel, publisher.publish).run()
+    Streaming(setup, SteadyWallClock(setup.offset_ns), channel, publisher.publish, idle_states).run()
     publisher.wait_for_all_acked(Duration(seconds=_ARRIVES_S))
     node.destroy_node()
     rclpy.try_shutdown()
