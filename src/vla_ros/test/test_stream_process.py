@@ -56,7 +56,7 @@ def test_commands_are_for_deadlines_and_sent_at_them_and_the_processors_are_awak
     setup = Setup(
         "stream", "/", "joint_impedance", "/told", NAMES, "base", PERIOD_NS, clock.offset_ns, 0, theirs.fileno()
     )
-    begin_ns = clock.now_ns() + 50 * MS
+    begin_ns = clock.now_ns() + 300 * MS
     ends = [State.at_rest(np.zeros(2)), State.at_rest(np.array([0.1, -0.1]))]
     plan = MotionPlan.through([begin_ns, begin_ns + 500 * MS], ends)
     ours.send(wire.plan_to_bytes(plan, np.eye(3)))
