@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import itertools
 import os
 import statistics
 import time
@@ -32,29 +33,48 @@ _JOINT_STATE_HZ = 250.0  # of the mock robot, which shall not be what keeps the 
 _EXECUTION_HORIZON = 4  # steps from one inference to the next
 _CHUNK_PERIOD_S = 0.5  # of the chunks that are executed: 25 steps of 50 Hz, as in the paper on real-time chunking
 _PRIORITY = 41  # that of the process that tells the controller where to be
+_STEAL = 7  # of /proc/stat
+_MOST_STOLEN = 0.01  # of the time: what is left of a 99th percentile if the processor was away for more?
+_MORE_PAIRS = 3  # at most, in place of pairs of which the host took more
 _NOBODY = "bench/inferred"  # where the policy's own chunks go
 
 
 @dataclass
+class Round:
+    """What was measured while time passed.
+
+    Attributes:
+        begin_ns, end_ns: from when to when that was, on the monotonic clock [ns].
+        stolen: share of the processors' time that the host of a virtual machine took.
+        missed: deadlines at which no tick was served, or whose plan was too late.
+        late_us: (ticks,) how late commands were sent [us].
+        bare_us: the same of a loop beside it that does nothing.
+    """
+
+    begin_ns: int
+    end_ns: int
+    stolen: float
+    missed: int
+    late_us: np.ndarray = field(default_factory=lambda: np.empty(0))
+    bare_us: np.ndarray = field(default_factory=lambda: np.empty(0))
+
+
+@dataclass
 class Rounds:
-    """How late commands were sent in each round [us], idle and loaded in turns.
+    """How late commands were sent, in rounds that were idle and loaded in turns.
 
     Attributes:
         rate_hz: of the control ticks.
-        idle, loaded: of each round (ticks,) [us].
-        bare: the same of a loop beside it that does nothing, of all rounds.
-        missed_idle, missed_loaded: deadlines at which no tick was served, or whose plan was too late.
+        pairs: of an idle and a loaded round.
+        repeated: pairs that do not count, because the host took too much of the time.
         scheduling: how the system schedules the loop.
         executed: chunks that were executed in all rounds; chunks: inferred in the loaded rounds.
         recorded: episodes.
     """
 
     rate_hz: float
-    idle: list[np.ndarray] = field(default_factory=list)
-    loaded: list[np.ndarray] = field(default_factory=list)
-    bare: list[np.ndarray] = field(default_factory=list)
-    missed_idle: int = 0
-    missed_loaded: int = 0
+    pairs: list[tuple[Round, Round]] = field(default_factory=list)
+    repeated: int = 0
     scheduling: str = ""
     chunks: int = 0
     recorded: int = 0
@@ -63,26 +83,34 @@ class Rounds:
     def figures(self) -> dict[str, Any]:
         """The ratio of 99th percentiles, the median over the pairs of rounds, and what it was made from."""
         name = "1khz" if self.rate_hz == 1000 else f"{self.rate_hz:g}hz"
-        pairs = [(_p(idle, 99), _p(loaded, 99)) for idle, loaded in zip(self.idle, self.loaded, strict=True)]
-        bare = [round(_p(late, 99), 1) for late in self.bare]
-        idle, loaded = np.concatenate(self.idle), np.concatenate(self.loaded)
+        kinds = dict(zip(("idle", "loaded"), zip(*self.pairs, strict=True), strict=True))
+        late = {kind: np.concatenate([each.late_us for each in found]) for kind, found in kinds.items()}
         return {
-            f"p99_ratio_{name}": round(statistics.median(b / a for a, b in pairs), 3),
-            f"p99_each_us_{name}": [(round(a, 1), round(b, 1)) for a, b in pairs],
-            f"p99_bare_loop_each_us_{name}": list(zip(bare[::2], bare[1::2], strict=True)),
+            f"p99_ratio_{name}": round(statistics.median(_p99(b) / _p99(a) for a, b in self.pairs), 3),
+            f"p99_each_us_{name}": [(round(_p99(a), 1), round(_p99(b), 1)) for a, b in self.pairs],
+            f"p99_bare_loop_each_us_{name}": [
+                tuple(round(_p(each.bare_us, 99), 1) for each in pair) for pair in self.pairs
+            ],
+            f"stolen_each_percent_{name}": [tuple(round(100 * each.stolen, 2) for each in pair) for pair in self.pairs],
+            f"pairs_repeated_{name}": self.repeated,
             **{
-                f"{kind}_{share}_us_{name}": round(_p(found, float(share[1:])), 1)
-                for kind, found in (("idle", idle), ("loaded", loaded))
-                for share in ("p50", "p99", "p100")
+                f"{kind}_p{share}_us_{name}": round(_p(found, share), 1)
+                for kind, found in late.items()
+                for share in (50, 99, 100)
             },
-            f"missed_idle_{name}": self.missed_idle,
-            f"missed_loaded_{name}": self.missed_loaded,
-            f"ticks_{name}": len(idle) + len(loaded),
+            **{f"missed_{kind}_{name}": sum(each.missed for each in found) for kind, found in kinds.items()},
+            f"ticks_{name}": sum(map(len, late.values())),
             f"chunks_executed_{name}": self.executed,
             f"chunks_inferred_{name}": self.chunks,
             f"episodes_{name}": self.recorded,
             "scheduling": self.scheduling,
         }
+
+    def keep_undisturbed(self, pairs: int) -> None:
+        """Leaves out all but so many pairs: those of which the host took the least."""
+        kept = sorted(range(len(self.pairs)), key=lambda number: _stolen(self.pairs[number]))[:pairs]
+        self.repeated = len(self.pairs) - len(kept)
+        self.pairs = [self.pairs[number] for number in sorted(kept)]
 
 
 def rounds(folder: Path, rate_hz: float, pairs: int, window_s: float, policy: Path) -> Rounds:
@@ -98,7 +126,7 @@ def rounds(folder: Path, rate_hz: float, pairs: int, window_s: float, policy: Pa
     graph = {process.name: process for process in bringup_graph(arguments).processes}
     policy_node = graph.pop("policy_node")
     graph["command_node"] = _timed(graph["command_node"], log)
-    found, spans = Rounds(rate_hz), []
+    found = Rounds(rate_hz)
     with reserved_domain_id() as domain_id:
         environment = _environment(domain_id)
         os.environ.update(environment)
@@ -119,17 +147,17 @@ def rounds(folder: Path, rate_hz: float, pairs: int, window_s: float, policy: Pa
             chunks = ["bench.support.chunk_source", str(embodiment), str(_CHUNK_PERIOD_S), *position]
             with Child(chunks, environment, folder / "chunks.log") as source:
                 source.wait_until_ready()
-                for _ in range(pairs):
-                    spans.append(_window(operator, window_s, found, loaded=False))
+                while len(found.pairs) < pairs + _MORE_PAIRS and _undisturbed(found.pairs) < pairs:
+                    idle = _round(operator, window_s)
                     with _load(operator, environment, folder, found):
-                        spans.append(_window(operator, window_s, found, loaded=True))
+                        found.pairs.append((idle, _round(operator, window_s)))
                 found.scheduling = operator.command.scheduling
                 found.executed = operator.command.chunks_accepted
                 operator.disarm()
-    for span in spans:
-        late_us = _cut(np.load(log), span, rate_hz)
-        (found.loaded if span[2] else found.idle).append(late_us)
-        found.bare.append(_cut(np.load(bare_log), span, rate_hz))
+    late, bare_late = np.load(log), np.load(bare_log)
+    for each in itertools.chain(*found.pairs):
+        each.late_us, each.bare_us = _cut(late, each, rate_hz), _cut(bare_late, each, rate_hz)
+    found.keep_undisturbed(pairs)
     return found
 
 
@@ -151,6 +179,10 @@ def one_process(folder: Path, rate_hz: float, window_s: float, policy: Path) -> 
 
 def _p(values: np.ndarray, percent: float) -> float:
     return float(np.percentile(values, percent))
+
+
+def _p99(found: Round) -> float:
+    return _p(found.late_us, 99)
 
 
 def _embodiment(folder: Path, rate_hz: float) -> Path:
@@ -230,27 +262,37 @@ def _recorder_began(operator: Any) -> bool:
     return True
 
 
-def _window(operator: Any, window_s: float, found: Rounds, loaded: bool) -> tuple[int, int, bool]:
-    """Lets time pass. Returns from when to when that was, on the monotonic clock [ns]."""
+def _round(operator: Any, window_s: float) -> Round:
+    """Lets time pass."""
     time.sleep(_SETTLE_S)
-    missed, begin_ns = operator.command.deadline_misses, time.monotonic_ns()
+    missed, begin_ns, before = operator.command.deadline_misses, time.monotonic_ns(), _processor_times()
     time.sleep(window_s)
-    status = operator.command
+    passed, end_ns, status = _processor_times() - before, time.monotonic_ns(), operator.command
     if status.state != status.RUNNING:
         raise RuntimeError(
             f"expected command_node to execute chunks all the time, found {status.message or status.state}"
         )
-    missed = status.deadline_misses - missed
-    found.missed_loaded += missed if loaded else 0
-    found.missed_idle += 0 if loaded else missed
-    return begin_ns, time.monotonic_ns(), loaded
+    return Round(begin_ns, end_ns, float(passed[_STEAL] / passed.sum()), status.deadline_misses - missed)
 
 
-def _cut(ticks: np.ndarray, span: tuple[int, int, bool], rate_hz: float) -> np.ndarray:
+def _stolen(pair: tuple[Round, Round]) -> float:
+    return max(each.stolen for each in pair)
+
+
+def _undisturbed(pairs: list[tuple[Round, Round]]) -> int:
+    return sum(_stolen(pair) <= _MOST_STOLEN for pair in pairs)
+
+
+def _processor_times() -> np.ndarray:
+    """What all processors did since the start (8,): user, nice, system, idle, iowait, irq, softirq, stolen by the host."""
+    with open("/proc/stat") as file:
+        return np.array([int(value) for value in file.readline().split()[1:9]], dtype=float)
+
+
+def _cut(ticks: np.ndarray, during: Round, rate_hz: float) -> np.ndarray:
     """How late the ticks of a round were (ticks,) [us]. Raises RuntimeError if there are too few."""
-    begin_ns, end_ns, _ = span
-    late_us: np.ndarray = ticks[(ticks[:, 0] >= begin_ns) & (ticks[:, 0] < end_ns), 1] * 1e-3
-    expected = _SERVED * rate_hz * (end_ns - begin_ns) * 1e-9
+    late_us: np.ndarray = ticks[(ticks[:, 0] >= during.begin_ns) & (ticks[:, 0] < during.end_ns), 1] * 1e-3
+    expected = _SERVED * rate_hz * (during.end_ns - during.begin_ns) * 1e-9
     if len(late_us) < expected:
         raise RuntimeError(f"expected at least {expected:.0f} ticks in a round, found {len(late_us)}")
     return late_us
