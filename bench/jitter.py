@@ -30,8 +30,8 @@ def jitter(
     controller at every tick where to be. Beside it a bare loop of the same priority says what the machine itself is worth.
     Loaded: a policy_node infers, a process publishes 3 cameras 640x480 at 30 Hz, and a recorder_node keeps their images.
     Rounds in turns; the ratio is the median of the pairs. A pair of which the host of a virtual machine took more than 1 % of
-    the time is repeated, three at most. The baseline is a loop with its inference in the same Python
-    process, and nothing else.
+    the time is repeated, three at most. The baseline is a loop that sends one command again and again, with its inference in
+    the same Python process.
     """
     import numpy as np
 

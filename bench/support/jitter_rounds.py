@@ -263,7 +263,7 @@ def _recorder_began(operator: Any) -> bool:
 
 
 def _round(operator: Any, window_s: float) -> Round:
-    """Lets time pass."""
+    """Lets time pass. How late commands were is known at the end, when the processes have written it down."""
     time.sleep(_SETTLE_S)
     missed, begin_ns, before = operator.command.deadline_misses, time.monotonic_ns(), _processor_times()
     time.sleep(window_s)
